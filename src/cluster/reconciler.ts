@@ -1,0 +1,204 @@
+// Brings the groups that this node leads to the replicas that the controller wants, one committed step at a time.
+import type { Cancel, Clock } from '../core/clock.ts'
+import type { Log } from '../core/log.ts'
+import { controllerPartition } from '../core/partition-of.ts'
+import type { Placement } from '../core/placement.ts'
+import { peerIdOf, type ReplicaId } from '../core/replica-id.ts'
+import type { Raft } from '../raft/raft.ts'
+import { type ClusterState, replicaIdOfNode } from './cluster-state.ts'
+import type { ControllerLog } from './controller-log.ts'
+import { nextChange } from './next-change.ts'
+import { controllerPlacement, placementChanges } from './wanted-placement.ts'
+
+const roundMs = 100
+/** Groups whose new learners may catch up at the same time, so that a move does not crowd out commands. */
+const catchingUpMax = 8
+/** Leaderships handed over in one round. */
+const transfersPerRoundMax = 4
+/**
+ * While leadership is handed over nothing can be proposed. Who did not take it (a disk that stands still, a link that is
+ * broken one way) is asked again after this long, and each time after twice as long.
+ */
+const transferRetryMsMin = 2000
+const transferRetryMsMax = 60_000
+/** Who led this long took it: what came before is forgotten. */
+const takenMs = 5000
+const submitTimeoutMs = 5000
+
+export interface ReconcilerInit {
+  readonly clock: Clock
+  readonly log: Log
+  readonly controller: ControllerLog
+  readonly partitions: () => readonly number[]
+  readonly group: (partition: number) => Raft | undefined
+  readonly touch: (partition: number) => void
+  readonly isConnected: (peerId: string) => boolean
+  /** This peer said that it is about to stop: nothing goes to it any more, also if it is preferred. */
+  readonly isStopping: (peerId: string) => boolean
+  /** Tells the others that this node is about to stop; resolves when they know, or soon. */
+  readonly sayGoodbye: () => Promise<void>
+  readonly self: ReplicaId
+}
+
+export interface Reconciler {
+  start(): void
+  /** From now on, lead nothing: hand every leadership to a reachable voter. Resolves with how many are left at the deadline. */
+  handOver(options: { readonly timeoutMs: number }): Promise<{ readonly left: number }>
+  stop(): void
+}
+
+interface Offer {
+  readonly to: ReplicaId
+  readonly againAt: number
+  readonly delayMs: number
+  /** Since when the other is seen to lead; null while it does not. */
+  readonly ledSince: number | null
+}
+
+export function createReconciler(init: ReconcilerInit): Reconciler {
+  const { clock, log, controller } = init
+  let cancel: Cancel = () => {}
+  let isHandingOver = false
+  let isPlacing = false
+  /** By partition: the last offer of leadership that came to nothing yet. Terms pass meanwhile; the offer stays. */
+  const offers = new Map<number, Offer>()
+
+  const isReachable = (id: ReplicaId): boolean => {
+    const peerId = peerIdOf(id)
+    return id === init.self || (init.isConnected(peerId) && !init.isStopping(peerId))
+  }
+
+  function round(): void {
+    const state = controller.state()
+    if (controller.isLeader()) maybePlace(state)
+    let catchingUp = 0
+    let transfers = 0
+    for (const partition of init.partitions()) {
+      const raft = init.group(partition)
+      if (raft === undefined) continue
+      const status = raft.status()
+      watchOffer(partition, status.leader)
+      if (status.role !== 'leader' || !status.canServe || status.transferTarget !== null) continue
+      const wanted = wantedOf(state, partition)
+      if (wanted === undefined) continue
+      const isCatchingUp = (id: ReplicaId): boolean => wanted.voters.includes(id) && isReachable(id)
+      if (status.configuration.learners.some(isCatchingUp)) catchingUp += 1
+      const next = nextChange(status, wanted, isReachable)
+      if (next.type === 'transfer') {
+        if (transfers >= transfersPerRoundMax || !mayOffer(partition, next.to)) continue
+        if (raft.transferLeadership(next.to)) {
+          transfers += 1
+          rememberOffer(partition, next.to)
+          log.debug({ partition, to: peerIdOf(next.to) }, 'cluster: leadership goes to its preferred place')
+        }
+      } else if (next.type === 'change') {
+        if (next.change.type === 'add-learner' && catchingUp >= catchingUpMax) continue
+        const result = raft.changeConfiguration(next.change)
+        if (result.type === 'appended') {
+          const { type, id } = next.change
+          log.debug({ partition, change: type, replica: peerIdOf(id) }, 'cluster: a replica moves')
+        }
+      }
+      init.touch(partition)
+    }
+  }
+
+  function mayOffer(partition: number, to: ReplicaId): boolean {
+    const last = offers.get(partition)
+    return last === undefined || last.to !== to || clock.now() >= last.againAt
+  }
+
+  function rememberOffer(partition: number, to: ReplicaId): void {
+    const last = offers.get(partition)
+    const delayMs = last?.to === to ? Math.min(2 * last.delayMs, transferRetryMsMax) : transferRetryMsMin
+    offers.set(partition, { to, againAt: clock.now() + delayMs, delayMs, ledSince: null })
+  }
+
+  /** One that leads for a while has taken it; one that went away comes back as another. */
+  function watchOffer(partition: number, leader: ReplicaId | null): void {
+    const offer = offers.get(partition)
+    if (offer === undefined) return
+    const ledSince = leader === offer.to ? (offer.ledSince ?? clock.now()) : null
+    const isTaken = ledSince !== null && clock.now() - ledSince >= takenMs
+    if (isTaken || !isReachable(offer.to)) offers.delete(partition)
+    else if (ledSince !== offer.ledSince) offers.set(partition, { ...offer, ledSince })
+  }
+
+  function maybePlace(state: ClusterState): void {
+    const wanted = placementChanges(state)
+    const changed = Object.keys(wanted).length
+    if (changed === 0 || isPlacing) return
+    isPlacing = true
+    log.info({ partitions: changed, nodes: state.nodes.size }, 'controller: new placement')
+    controller
+      .submit({ type: 'place', wanted }, { timeoutMs: submitTimeoutMs })
+      .catch((error: unknown) =>
+        log.warn({ error: String(error) }, 'controller: the placement was not recorded; trying again'),
+      )
+      .finally(() => {
+        isPlacing = false
+      })
+  }
+
+  function handOverRound(): number {
+    let left = 0
+    for (const partition of init.partitions()) {
+      const raft = init.group(partition)
+      const status = raft?.status()
+      if (raft === undefined || status?.role !== 'leader') continue
+      const others = status.progress.filter(({ id, voter }) => id !== init.self && voter && isReachable(id))
+      if (others.length === 0) continue
+      left += 1
+      // After a pause of this process nobody has answered yet: that comes with the next heartbeats.
+      const [heir] = others.filter(({ active }) => active).sort((a, b) => b.match - a.match)
+      if (heir === undefined || status.transferTarget !== null) continue
+      if (raft.transferLeadership(heir.id)) init.touch(partition)
+    }
+    return left
+  }
+
+  function scheduleRound(): void {
+    cancel = clock.after(roundMs, () => {
+      if (isHandingOver) return
+      round()
+      scheduleRound()
+    })
+  }
+
+  return {
+    start: scheduleRound,
+    async handOver({ timeoutMs }) {
+      isHandingOver = true
+      cancel()
+      const deadline = clock.now() + timeoutMs
+      // Otherwise the partitions that prefer this node would come straight back to it.
+      await init.sayGoodbye()
+      let left = handOverRound()
+      while (left > 0 && clock.now() < deadline) {
+        await new Promise<void>(resolve => clock.after(20, resolve))
+        left = handOverRound()
+      }
+      return { left }
+    },
+    stop() {
+      isHandingOver = true
+      cancel()
+    },
+  }
+}
+
+function wantedOf(state: ClusterState, partition: number): Placement | undefined {
+  if (partition === controllerPartition) {
+    return state.nodes.size === 0 ? undefined : controllerPlacement(state)
+  }
+  const wanted = state.wanted.get(partition)
+  if (wanted === undefined) return undefined
+  // A node that was removed since is not waited for.
+  const present = new Set(
+    [...state.nodes.values()].filter(node => node.state !== 'removed').map(replicaIdOfNode),
+  )
+  return {
+    voters: wanted.voters.filter(id => present.has(id)),
+    learners: wanted.learners.filter(id => present.has(id)),
+  }
+}

@@ -1,0 +1,94 @@
+// Aggregates: a type, an empty state, `handle` that decides and `apply` that remembers.
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Command } from './command.ts'
+import { GlynError } from './errors.ts'
+import type { DomainEvent } from './event.ts'
+import { isSystemType, systemPrefix } from './system-types.ts'
+
+/** The domain says no. A value, made with {@link reject}, never thrown. */
+export interface Rejection {
+  readonly rejected: true
+  readonly code: string
+  readonly message: string
+  readonly details?: unknown
+}
+
+/** Says no to a command: `return reject('insufficient_funds', 'balance is 3, asked for 5', { balance: 3 })`. */
+export function reject(code: string, message: string, details?: unknown): Rejection {
+  return details === undefined
+    ? { rejected: true, code, message }
+    : { rejected: true, code, message, details }
+}
+
+export type Decision<Event> = Event | readonly Event[] | Rejection
+
+/** Lifts the data of an event from one version to the next. Pure. */
+export type Upcast = (data: unknown) => unknown
+
+export interface Aggregate<State, Cmd extends Command = Command, Event extends DomainEvent = DomainEvent> {
+  readonly type: string
+  readonly emptyState: State
+  /** Decides. Pure: same state and command, same answer. */
+  handle(state: State, command: Cmd): Decision<Event>
+  /** Remembers. Pure: returns the next state and leaves the given one as it is. */
+  apply(state: State, event: Event): State
+  /** A snapshot after every so many events; none when left out. A positive integer. */
+  readonly snapshotEvery?: number
+  /** Schemas by command type. When given, other command types are refused before they reach `handle`. */
+  readonly commands?: { readonly [Type in Cmd['type']]?: StandardSchemaV1 }
+  /** By event type: `upcast[0]` lifts version 1 to 2, and so on. */
+  readonly upcast?: { readonly [Type in Event['type']]?: readonly Upcast[] }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the one place where aggregates of all types meet.
+export type AnyAggregate = Aggregate<any, any, any>
+
+/** Checks the definition and returns it, typed. Throws INVALID_ARGUMENT that names the field. */
+export function defineAggregate<
+  State,
+  Cmd extends Command = Command,
+  Event extends DomainEvent = DomainEvent,
+>(definition: Aggregate<State, Cmd, Event>): Aggregate<State, Cmd, Event> {
+  checkAggregate(definition)
+  return definition
+}
+
+/** Throws INVALID_ARGUMENT unless `value` has the form of an aggregate. */
+export function checkAggregate(value: unknown): asserts value is AnyAggregate {
+  const complain = (field: string, found: unknown, allowed: string): never => {
+    throw new GlynError('INVALID_ARGUMENT', `aggregate: ${field} is ${describe(found)}; allowed: ${allowed}`)
+  }
+  if (typeof value !== 'object' || value === null) return complain('the definition', value, 'an object')
+  const { type, handle, apply, snapshotEvery, commands, upcast } = value as Record<string, unknown>
+  if (typeof type !== 'string' || !namePattern.test(type)) {
+    complain('type', type, 'letters, digits, _ . -, starting with a letter, at most 128')
+  } else if (isSystemType(type)) {
+    complain(
+      'type',
+      type,
+      `a name that does not begin with ${systemPrefix}, which is kept for glyn-node itself`,
+    )
+  }
+  if (!('emptyState' in value)) complain('emptyState', undefined, 'the state before any event')
+  if (typeof handle !== 'function') complain('handle', handle, 'a function (state, command) => events')
+  if (typeof apply !== 'function') complain('apply', apply, 'a function (state, event) => state')
+  if (snapshotEvery !== undefined && !(Number.isInteger(snapshotEvery) && (snapshotEvery as number) > 0)) {
+    throw new GlynError(
+      'NON_POSITIVE_ARGUMENT',
+      `aggregate ${String(type)}: snapshotEvery is ${describe(snapshotEvery)}; allowed: a positive integer`,
+    )
+  }
+  for (const [name, map] of Object.entries({ commands, upcast })) {
+    if (map !== undefined && (typeof map !== 'object' || map === null))
+      complain(name, map, 'an object by type')
+  }
+}
+
+export const namePattern = /^[A-Za-z][A-Za-z0-9_.-]{0,127}$/
+
+const describe = (value: unknown): string =>
+  value === undefined
+    ? 'missing'
+    : typeof value === 'function'
+      ? 'a function'
+      : (JSON.stringify(value) ?? String(value))

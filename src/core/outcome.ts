@@ -1,0 +1,32 @@
+// How a command ended: a value, whether the domain said yes or no.
+import type { AggregateKey } from './command.ts'
+import type { DomainEvent, EventEnvelope } from './event.ts'
+import type { Position } from './position.ts'
+
+export interface Accepted<Event extends DomainEvent = DomainEvent> {
+  readonly type: 'accepted'
+  readonly commandId: string
+  readonly aggregate: AggregateKey
+  /** Empty for a command that had nothing to say. */
+  readonly events: readonly EventEnvelope<Event>[]
+  /** The sequence of the aggregate after this command. */
+  readonly sequence: number
+  /** Where the events rest. For a command without events: how far the aggregate's partition was. */
+  readonly position: Position
+  /** Waited for with `--after`: read-your-writes on any node. */
+  readonly token: string
+  /** Replicas known to hold the events on their fsynced disks when the answer was given. */
+  readonly replicas: number
+  /** True when this id had been decided before: these are the first outcome's events. */
+  readonly replayed: boolean
+}
+
+export interface Rejected {
+  readonly type: 'rejected'
+  readonly commandId: string
+  readonly code: string
+  readonly message: string
+  readonly details?: unknown
+}
+
+export type Outcome<Event extends DomainEvent = DomainEvent> = Accepted<Event> | Rejected

@@ -1,0 +1,79 @@
+// The public library: everything that `import … from 'glyn-node'` offers. The only barrel.
+
+export {
+  type Aggregate,
+  type AnyAggregate,
+  type Decision,
+  defineAggregate,
+  type Rejection,
+  reject,
+  type Upcast,
+} from './core/aggregate.ts'
+export type { AggregateKey, Command, Metadata } from './core/command.ts'
+export { type ErrorBody, type ErrorCode, GlynError, isGlynError } from './core/errors.ts'
+export type { DomainEvent, EventEnvelope } from './core/event.ts'
+export type { EventFilter } from './core/event-filter.ts'
+export type { Log, LogFields } from './core/log.ts'
+export type { Accepted, Outcome, Rejected } from './core/outcome.ts'
+export type { Position } from './core/position.ts'
+export type { NewQueryMessage, QueryMessage } from './core/query-message.ts'
+export { tokenOf } from './core/token.ts'
+export { createNode } from './node/create-node.ts'
+export type { Explanation, LeadershipChange, ReplicaExplanation } from './node/explanation.ts'
+export type {
+  ExecuteOptions,
+  LeaveProgress,
+  LoadedAggregate,
+  MemberStatus,
+  NodeApi,
+  NodeStatus,
+  NodeSubscribers,
+  PartitionStatus,
+  PlacementStatus,
+  PublishedMessage,
+  ReadOptions,
+  Subscription,
+} from './node/node-api.ts'
+export type { NodeOptions } from './node/node-options.ts'
+export type { ParkedApi, ParkedOptions } from './node/parked-api.ts'
+export { createPeerClient, type PeerClient, type PeerClientOptions } from './node/peer-client.ts'
+export type { QueriesApi } from './node/queries-api.ts'
+export type { SqlApi, SqlOptions } from './node/sql-api.ts'
+export { defineAnswer, defineQuery } from './query/define-query.ts'
+export type { ParkedList, ParkedOutcome, ParkedSelection, ParkedSummary } from './query/parked-operations.ts'
+export type {
+  Answer,
+  AnswerWithSchema,
+  BuildProgress,
+  MessageCounts,
+  QueryBuild,
+  QueryDefinition,
+  QueryFunction,
+  QueryState,
+  QueryStatus,
+} from './query/query.ts'
+export type { SqlAnswer, SqlValue } from './query/sql-limits.ts'
+export {
+  type After,
+  after,
+  type CancelTimer,
+  cancel,
+  type End,
+  end,
+  type ProcessAction,
+  type Send,
+  send,
+} from './reaction/actions.ts'
+export {
+  defineHandler,
+  type HandlerContext,
+  type HandlerDefinition,
+  type HandlerFunction,
+} from './reaction/define-handler.ts'
+export {
+  defineProcess,
+  type ProcessDefinition,
+  type ProcessReaction,
+  type ProcessRejection,
+} from './reaction/define-process.ts'
+export type { ReactionStatus } from './reaction/reactions.ts'

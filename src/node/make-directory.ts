@@ -1,0 +1,2 @@
+// For the command line, which knows the node only.
+export { makeDirectory } from '../store/make-directory.ts'

@@ -1,0 +1,75 @@
+// What it takes to start a node. `createNode(options)` reads nothing else: no environment, no files but these folders.
+import type { AnyAggregate } from '../core/aggregate.ts'
+import { type Log, silentLog } from '../core/log.ts'
+import type { QueryDefinition, QueryFunction } from '../query/query.ts'
+import type { AnyHandler, AnyHandlerFunction } from '../reaction/define-handler.ts'
+import type { AnyProcess } from '../reaction/define-process.ts'
+
+export interface NodeOptions {
+  /** The gossipsub topic that committed events are published on. */
+  readonly topic: string
+  /** The namespace of the registry: nodes of two scopes never see each other. */
+  readonly scope?: string
+  /** Where identity, history and read models rest; null keeps everything in memory. */
+  readonly dataDirectory: string | null
+  /** The folder with `aggregates/`, `queries/`, `handlers/` and `processes/`; null loads no files. */
+  readonly configDirectory?: string | null
+  /** Multiaddrs. Beyond loopback only with `secret`: throws INSECURE_LISTEN. */
+  readonly listen?: readonly string[]
+  /** Multiaddrs to tell others instead of those listened on. */
+  readonly announce?: readonly string[]
+  /** Multiaddrs with `/p2p/…` of members to join through. Empty forms a cluster, or comes back to the own one. */
+  readonly bootstrap?: readonly string[]
+  /** Data partitions, 1 to `limits.partitionsMax`. Fixed when the cluster forms. */
+  readonly partitions?: number
+  /** Voters per partition at most, odd, 1 to `limits.replicasMax`. */
+  readonly replicas?: number
+  /** `query` holds no replicas and answers queries only. */
+  readonly role?: 'full' | 'query'
+  /** For people; the end of the peer id when left out. */
+  readonly name?: string
+  /** The bytes of the swarm key file: only nodes with the same secret can connect. */
+  readonly secret?: Uint8Array
+  /** Finds nodes on the local network by multicast DNS. */
+  readonly mdns?: boolean
+  readonly log?: Log
+  /** Beside those of the config directory. */
+  readonly aggregates?: readonly AnyAggregate[]
+  /** Beside those of the config directory. */
+  // biome-ignore lint/suspicious/noExplicitAny: the one place where queries over all events meet.
+  readonly queries?: readonly (QueryDefinition<any> | QueryFunction<any>)[]
+  /** Beside those of the config directory. They run on the main thread: one that loops holds up the node. */
+  readonly handlers?: readonly (AnyHandler | AnyHandlerFunction)[]
+  /** Beside those of the config directory. */
+  readonly processes?: readonly AnyProcess[]
+  /** Raft's pace. `electionTicks` is the lower bound of the election timeout. */
+  readonly timing?: {
+    readonly tickMs: number
+    readonly electionTicks: number
+    readonly heartbeatTicks: number
+  }
+  /** Told while the node is not ready yet: `joining via /ip4/…`. One line for people. */
+  readonly onProgress?: (text: string) => void
+  /** The store failed, an invariant broke, or the node was removed (MEMBER_REMOVED): the node has closed itself and acknowledges nothing more. */
+  readonly onFatal?: (error: Error) => void
+  /** This node has left the cluster, as `leave` asked for, maybe before a restart, and has closed itself. */
+  readonly onLeft?: () => void
+  /** Gives up starting; the promise rejects with the signal's reason and everything opened is closed. */
+  readonly signal?: AbortSignal
+}
+
+/** The options with everything decided that may be left out. */
+export type CompleteNodeOptions = NodeOptions & Required<Pick<NodeOptions, keyof typeof nodeDefaults>>
+
+/** What is taken when an option is left out: one node on loopback, with the usual number of partitions. */
+export const nodeDefaults = {
+  scope: 'default',
+  configDirectory: null,
+  listen: ['/ip4/127.0.0.1/tcp/0'],
+  bootstrap: [],
+  partitions: 32,
+  replicas: 3,
+  role: 'full',
+  mdns: false,
+  log: silentLog,
+} as const satisfies Partial<NodeOptions>

@@ -1,0 +1,109 @@
+// One aggregate on the leader of its partition: its committed state, and the state with everything proposed on top.
+import type { AnyAggregate } from '../core/aggregate.ts'
+import type { AggregateKey } from '../core/command.ts'
+import { applyEvent } from '../core/decide.ts'
+import type { StoredEvent } from '../core/record.ts'
+import type { LocalStore } from '../store/store.ts'
+
+/** Command ids that one actor remembers. Older ones are looked up in the store. */
+const commandIdsMax = 1024
+/** Events read at a time while an actor loads: some milliseconds. */
+const loadPageEvents = 1000
+
+export interface AggregateActor {
+  readonly key: AggregateKey
+  readonly definition: AnyAggregate
+  readonly partition: number
+  /** The leadership it belongs to. An actor of another term is forgotten, with all it believed. */
+  readonly term: number
+  committedState: unknown
+  committedSequence: number
+  /** Index of the entry of the last committed event; 0 for none. */
+  committedIndex: number
+  /** What `handle` sees: committed and proposed. */
+  proposedState: unknown
+  proposedSequence: number
+  /** Index of the last proposed entry; 0 when nothing is under way. */
+  proposedIndex: number
+  /** Commands that wait for their commit, or for this actor to be loaded. An actor with any is not passivated. */
+  pending: number
+  /** Rough bytes of the state, for the bound of the cache. */
+  stateBytes: number
+  readonly commandIds: Set<string>
+  /** Invariant: while true, an id that is not in `commandIds` is in no committed entry of this aggregate. */
+  knowsAllCommandIds: boolean
+}
+
+export interface ActorInit {
+  readonly key: AggregateKey
+  readonly definition: AnyAggregate
+  readonly definitionId: string
+  readonly partition: number
+  readonly term: number
+  readonly throughIndex: number
+}
+
+/**
+ * Snapshot, if it is one of this code, and the events after it. Reads what is committed through `throughIndex`, and
+ * pauses after each page, so that a long history does not hold up everything else.
+ */
+export function* loadActor(store: LocalStore, init: ActorInit): Generator<void, AggregateActor, void> {
+  const { key, definition, partition, throughIndex } = init
+  const found = definition.snapshotEvery === undefined ? undefined : store.latestSnapshot(key)
+  const snapshot =
+    found !== undefined && found.definition === init.definitionId && found.index <= throughIndex
+      ? found
+      : undefined
+  const actor: AggregateActor = {
+    key,
+    definition,
+    partition,
+    term: init.term,
+    committedState: snapshot === undefined ? definition.emptyState : (JSON.parse(snapshot.state) as unknown),
+    committedSequence: snapshot?.sequence ?? 0,
+    committedIndex: snapshot?.index ?? 0,
+    proposedState: undefined,
+    proposedSequence: 0,
+    proposedIndex: 0,
+    pending: 0,
+    stateBytes: snapshot?.state.length ?? 256,
+    commandIds: new Set(),
+    knowsAllCommandIds: snapshot === undefined,
+  }
+  for (;;) {
+    const fromSequence = actor.committedSequence + 1
+    const page = store.readAggregate(key, { partition, fromSequence, throughIndex, limit: loadPageEvents })
+    for (const event of page) takeCommitted(actor, event)
+    if (page.length < loadPageEvents) break
+    yield
+  }
+  actor.proposedState = actor.committedState
+  actor.proposedSequence = actor.committedSequence
+  return actor
+}
+
+function takeCommitted(actor: AggregateActor, event: StoredEvent): void {
+  const { type, version } = event
+  actor.committedState = applyEvent(actor.definition, actor.committedState, {
+    type,
+    version,
+    data: JSON.parse(event.data) as unknown,
+  })
+  actor.committedSequence = event.sequence
+  actor.committedIndex = event.index
+  rememberCommandId(actor, event.commandId)
+}
+
+export function rememberCommandId(actor: AggregateActor, commandId: string): void {
+  actor.commandIds.add(commandId)
+  if (actor.commandIds.size <= commandIdsMax) return
+  actor.knowsAllCommandIds = false
+  for (const oldest of actor.commandIds) {
+    actor.commandIds.delete(oldest)
+    break
+  }
+}
+
+/** Rough bytes in memory, for the bound of the cache. */
+export const actorBytes = (actor: AggregateActor): number =>
+  400 + actor.stateBytes + actor.commandIds.size * 100

@@ -1,0 +1,513 @@
+// The aggregates of the partitions this node leads: decides commands, proposes entries, answers when they commit.
+import { LRUCache } from 'lru-cache'
+import type { AnyAggregate } from '../core/aggregate.ts'
+import { invariant } from '../core/assert.ts'
+import type { Clock } from '../core/clock.ts'
+import type { AggregateKey, CommandEnvelope } from '../core/command.ts'
+import { type Decided, decide } from '../core/decide.ts'
+import { GlynError, hasCode } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import type { Log } from '../core/log.ts'
+import { checkAggregateKey, checkName } from '../core/names.ts'
+import type { Accepted, Outcome } from '../core/outcome.ts'
+import { type CommandRecord, type StoredEvent, toStoredEvents } from '../core/record.ts'
+import { isSnapshotDue } from '../core/snapshot-policy.ts'
+import { isSystemType } from '../core/system-types.ts'
+import type { ConfirmedRead, RoleChange } from '../raft/raft.ts'
+import { encodeRecord } from '../store/record-codec.ts'
+import type { LocalStore } from '../store/store.ts'
+import { createActorLoader } from './actor-loader.ts'
+import { type AggregateActor, actorBytes, rememberCommandId } from './aggregate-actor.ts'
+import { snapshotOf } from './aggregate-snapshot.ts'
+import { fromKept, keptOutcomeAggregate, keptOutcomeKey, refusalOf, toKeep } from './kept-outcome.ts'
+import { notLeader, refusal, unknownOutcome } from './leader-errors.ts'
+import { createLeadership, type Leadership, type PendingCommand } from './leadership.ts'
+import { acceptedWith, acceptedWithoutEvents, rejectedWith, replicasAt } from './outcomes.ts'
+import type { RaftEngine } from './raft-engine.ts'
+import { createReadBarrier } from './read-barrier.ts'
+
+/** An aggregate's code and the name of that code: snapshots of other code are ignored. */
+export interface AggregateBinding {
+  readonly definition: AnyAggregate
+  readonly definitionId: string
+}
+
+export interface AggregateHostInit {
+  readonly engine: RaftEngine
+  readonly store: LocalStore
+  readonly clock: Clock
+  readonly log: Log
+  readonly aggregates: ReadonlyMap<string, AggregateBinding>
+  /** Bounds of the actors that wait for their next command. */
+  readonly cache?: { readonly actorsMax?: number; readonly bytesMax?: number }
+  /** Commands of one node that wait for their commit or their read. */
+  readonly pendingMax?: number
+  /** Bytes of entries of all partitions that wait for their commit. Below what the store takes before it refuses. */
+  readonly pendingBytesMax?: number
+}
+
+export interface LoadedState {
+  readonly state: unknown
+  readonly sequence: number
+  /** How far the partition was. */
+  readonly index: number
+}
+
+export interface AggregateHost {
+  /** Only on the leader: throws NOT_LEADER with `details: { leader, term }` elsewhere. */
+  execute(partition: number, command: CommandEnvelope): Promise<Outcome>
+  /** Linearizable. Only on the leader. */
+  load(partition: number, aggregate: AggregateKey): Promise<LoadedState>
+  /** Linearizable. Only on the leader. */
+  loadEvents(
+    partition: number,
+    aggregate: AggregateKey,
+    range: { readonly fromSequence: number; readonly limit: number },
+  ): Promise<readonly StoredEvent[]>
+  committed(partition: number, range: { readonly from: number; readonly to: number }): void
+  roleChanged(partition: number, change: RoleChange): void
+  read(partition: number, read: ConfirmedRead): void
+  /** Commands and reads under way. */
+  pendingCount(): number
+  /** What waits in one partition that this node leads. */
+  pendingOf(partition: number): PendingStatus
+  /** Nothing commits here any more: whoever still waits is told that the outcome is unknown. */
+  stop(): void
+}
+
+export interface PendingStatus {
+  /** Of commands that wait for their commit: how many, and the oldest of them. */
+  readonly count: number
+  readonly oldest: readonly {
+    readonly aggregate: AggregateKey
+    readonly commandId: string
+    readonly index: number
+  }[]
+  readonly reads: number
+}
+
+/** Commands that a status names one by one. */
+const pendingNamedMax = 10
+
+const defaultActorsMax = 100_000
+const defaultCacheBytesMax = 128 * 1024 * 1024
+const defaultPendingMax = 50_000
+const defaultPendingBytesMax = 128 * 1024 * 1024
+
+export function createAggregateHost(init: AggregateHostInit): AggregateHost {
+  const { engine, store, clock, log } = init
+  const pendingMax = init.pendingMax ?? defaultPendingMax
+  const leaderships = new Map<number, Leadership>()
+  /** What is committed and durable here, of every partition that this node holds. */
+  const commitIndexes = new Map<number, number>()
+  const pendingBytesMax = init.pendingBytesMax ?? defaultPendingBytesMax
+  let pendingTotal = 0
+  let pendingBytes = 0
+  let loadsTotal = 0
+  const isCurrent = (leadership: Leadership): boolean => leaderships.get(leadership.partition) === leadership
+  const barrier = createReadBarrier({ engine, clock, isCurrent })
+  const loader = createActorLoader({ store, clock })
+  const idle = new LRUCache<string, AggregateActor>({
+    max: init.cache?.actorsMax ?? defaultActorsMax,
+    maxSize: init.cache?.bytesMax ?? defaultCacheBytesMax,
+    sizeCalculation: actorBytes,
+  })
+
+  function leadershipOf(partition: number): Leadership {
+    const leadership = leaderships.get(partition)
+    if (leadership?.serveFrom !== undefined && leadership.serveFrom <= leadership.commitIndex)
+      return leadership
+    throw notLeader(partition, engine.status(partition))
+  }
+
+  /** At once, or when its history is loaded. A promised actor is held for the caller: {@link letGo}. */
+  function actorOf(
+    leadership: Leadership,
+    key: AggregateKey,
+    binding: AggregateBinding,
+  ): AggregateActor | Promise<AggregateActor> {
+    const name = actorName(key)
+    const active = leadership.actors.get(name)
+    if (active !== undefined) return active
+    const cached = idle.get(name)
+    if (cached !== undefined && cached.term === leadership.term && cached.partition === leadership.partition)
+      return cached
+    const loading = leadership.loading.get(name)
+    if (loading !== undefined) return held(leadership, loading)
+    const { partition, term, commitIndex } = leadership
+    const found = loader.load({ key, ...binding, partition, term, throughIndex: commitIndex }, () =>
+      isCurrent(leadership),
+    )
+    if (!(found instanceof Promise)) {
+      idle.set(name, found)
+      return found
+    }
+    // Nothing of this aggregate is proposed meanwhile: whoever wants it waits for the same load.
+    const loaded = found
+      .then(actor => {
+        if (actor === undefined || !isCurrent(leadership))
+          throw notLeader(partition, engine.status(partition))
+        leadership.actors.set(name, actor)
+        return actor
+      })
+      .finally(() => leadership.loading.delete(name))
+    leadership.loading.set(name, loaded)
+    return held(leadership, loaded)
+  }
+
+  async function held(leadership: Leadership, loading: Promise<AggregateActor>): Promise<AggregateActor> {
+    loadsTotal += 1
+    try {
+      const actor = await loading
+      if (!isCurrent(leadership)) throw notLeader(leadership.partition, engine.status(leadership.partition))
+      actor.pending += 1
+      return actor
+    } finally {
+      loadsTotal -= 1
+    }
+  }
+
+  /** One less waits for this actor; with none left it goes to those that may be forgotten. */
+  function letGo(leadership: Leadership, actor: AggregateActor): void {
+    if (!isCurrent(leadership)) return
+    actor.pending -= 1
+    if (actor.pending > 0) return
+    actor.proposedIndex = 0
+    const name = actorName(actor.key)
+    leadership.actors.delete(name)
+    // The cache asks for the size of what it does not hold yet, and the actor has grown.
+    idle.delete(name)
+    idle.set(name, actor)
+  }
+
+  function bindingOf(type: string): AggregateBinding {
+    const binding = init.aggregates.get(type)
+    if (binding !== undefined) return binding
+    const allowed = [...init.aggregates.keys()].filter(known => !isSystemType(known)).sort()
+    const list = allowed.length === 0 ? 'none is loaded' : allowed.join(', ')
+    throw new GlynError(
+      'UNKNOWN_AGGREGATE_TYPE',
+      `no aggregate type ${JSON.stringify(type)}; allowed: ${list}`,
+      {
+        details: { allowed },
+      },
+    )
+  }
+
+  async function execute(partition: number, envelope: CommandEnvelope): Promise<Outcome> {
+    checkAggregateKey(envelope.aggregate)
+    checkName('command id', envelope.commandId)
+    const binding = bindingOf(envelope.aggregate.type)
+    const leadership = leadershipOf(partition)
+    refuseOverload()
+    const actor = actorOf(leadership, envelope.aggregate, binding)
+    if (!(actor instanceof Promise)) return await executeOn(leadership, actor, envelope)
+    const loaded = await actor
+    try {
+      return await executeOn(leadership, loaded, envelope)
+    } finally {
+      letGo(leadership, loaded)
+    }
+  }
+
+  async function executeOn(
+    leadership: Leadership,
+    actor: AggregateActor,
+    envelope: CommandEnvelope,
+  ): Promise<Outcome> {
+    const { partition } = leadership
+    const same = leadership.underWay.get(underWayKey(actor.key, envelope.commandId))
+    if (same !== undefined) {
+      const outcome = await same.promise
+      return outcome.type === 'accepted' ? { ...outcome, replayed: true } : outcome
+    }
+    const first = firstOutcome(leadership, actor, envelope.commandId)
+    if (first !== undefined) return first
+    const keeper = envelope.keepsOutcome === true ? keeperOf(leadership, envelope) : undefined
+    const kept = keeper === undefined ? undefined : keptBy(leadership, keeper, envelope.commandId)
+    if (kept !== undefined) return fromKept(await kept, envelope)
+    const decided = decideOrFail(actor, envelope)
+    if (decided.type === 'failed' || decided.type === 'rejected' || decided.events.length === 0) {
+      if (keeper !== undefined && decided.type !== 'failed') {
+        const keeping = toKeep(decided, actor.proposedSequence)
+        return fromKept(await propose(leadership, keeper, envelope, keeping).promise, envelope)
+      }
+      // Nothing to store, but the answer speaks of a state: it must be the state of a leader, and a committed one.
+      await barrier.pass(leadership, actor.proposedIndex)
+      if (decided.type === 'failed') throw decided.error
+      if (decided.type === 'rejected') return rejectedWith(decided.rejection, envelope.commandId)
+      const { commitIndex } = leadership
+      const replicas = replicasAt(engine.status(partition), commitIndex)
+      return acceptedWithoutEvents(envelope, {
+        sequence: actor.committedSequence,
+        position: { partition, index: commitIndex },
+        replicas,
+      })
+    }
+    try {
+      return await propose(leadership, actor, envelope, decided).promise
+    } catch (error) {
+      // Events that fit no entry together are refused like one that is too large by itself.
+      const rejection = keeper === undefined ? undefined : refusalOf(error)
+      if (keeper === undefined || rejection === undefined) throw error
+      const keeping = toKeep({ type: 'rejected', rejection }, actor.proposedSequence)
+      return fromKept(await propose(leadership, keeper, envelope, keeping).promise, envelope)
+    }
+  }
+
+  /** Where the outcome of this command is kept when it has no events. */
+  function keeperOf(leadership: Leadership, { commandId }: CommandEnvelope): AggregateActor {
+    const binding = { definition: keptOutcomeAggregate, definitionId: '' }
+    const keeper = actorOf(leadership, keptOutcomeKey(commandId), binding)
+    invariant(!(keeper instanceof Promise), 'one event is loaded at once')
+    return keeper
+  }
+
+  function keptBy(
+    leadership: Leadership,
+    keeper: AggregateActor,
+    commandId: string,
+  ): Promise<Outcome> | undefined {
+    const same = leadership.underWay.get(underWayKey(keeper.key, commandId))
+    if (same !== undefined) return same.promise
+    const first = firstOutcome(leadership, keeper, commandId)
+    return first === undefined ? undefined : Promise.resolve(first)
+  }
+
+  /** What the aggregate's own code throws depends on the state it saw, and waits for it like a rejection. */
+  function decideOrFail(
+    actor: AggregateActor,
+    envelope: CommandEnvelope,
+  ): Decided | { readonly type: 'failed'; readonly error: GlynError } {
+    try {
+      return decide(actor.definition, actor.proposedState, envelope.command)
+    } catch (error) {
+      if (hasCode(error, 'AGGREGATE_FAILED')) return { type: 'failed', error }
+      const rejection = envelope.keepsOutcome === true ? refusalOf(error) : undefined
+      if (rejection !== undefined) return { type: 'rejected', rejection }
+      throw error
+    }
+  }
+
+  function refuseOverload(): void {
+    const underWay = pendingTotal + barrier.count() + loadsTotal
+    if (pendingBytes >= pendingBytesMax) {
+      throw new GlynError(
+        'OVERLOADED',
+        `${pendingBytes} bytes wait for their commit on this node; allowed: ${pendingBytesMax}`,
+      )
+    }
+    if (underWay < pendingMax) return
+    throw new GlynError(
+      'OVERLOADED',
+      `${underWay} commands and reads are under way on this node; allowed: ${pendingMax}`,
+    )
+  }
+
+  function propose(
+    leadership: Leadership,
+    actor: AggregateActor,
+    envelope: CommandEnvelope,
+    decided: Extract<Decided, { type: 'accepted' }>,
+  ): PendingCommand {
+    const record: CommandRecord = {
+      aggregate: actor.key,
+      commandId: envelope.commandId,
+      firstSequence: actor.proposedSequence + 1,
+      timeMs: clock.wallTime(),
+      metadata: JSON.stringify(envelope.metadata),
+      events: decided.events,
+    }
+    const payload = encodeRecord(record)
+    if (payload.length > limits.entryBytesMax) {
+      const text = `${actor.key.type}: ${envelope.command.type} yields ${payload.length} bytes; allowed: ${limits.entryBytesMax}`
+      throw new GlynError('MESSAGE_TOO_LARGE', text)
+    }
+    const raft = engine.group(leadership.partition)
+    const result = raft?.propose(payload) ?? { type: 'refused', reason: 'not-leader' as const }
+    if (result.type === 'refused') throw refusal(leadership.partition, result.reason)
+    invariant(
+      result.term === leadership.term,
+      'a proposal was appended in another term than the leadership it came from',
+    )
+    const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
+    const pending: PendingCommand = {
+      actor,
+      record,
+      stateAfter: decided.state,
+      bytes: payload.length,
+      promise,
+      resolve,
+      reject,
+    }
+    leadership.pending.set(result.index, pending)
+    leadership.underWay.set(underWayKey(actor.key, envelope.commandId), pending)
+    leadership.actors.set(actorName(actor.key), actor)
+    actor.pending += 1
+    actor.proposedState = decided.state
+    actor.proposedSequence += decided.events.length
+    actor.proposedIndex = result.index
+    pendingTotal += 1
+    pendingBytes += pending.bytes
+    engine.touch(leadership.partition, { inFlight: pendingTotal })
+    return pending
+  }
+
+  function committed(partition: number, range: { readonly from: number; readonly to: number }): void {
+    commitIndexes.set(partition, range.to)
+    const leadership = leaderships.get(partition)
+    if (leadership === undefined) return
+    leadership.commitIndex = range.to
+    if (leadership.pending.size > 0) settle(leadership, range)
+    barrier.committed(leadership)
+  }
+
+  function settle(leadership: Leadership, range: { readonly from: number; readonly to: number }): void {
+    const status = engine.status(leadership.partition)
+    const matches =
+      status === undefined
+        ? []
+        : status.progress.filter(({ id }) => id !== engine.id).map(({ match }) => match)
+    for (let index = range.from; index <= range.to; index += 1) {
+      const pending = leadership.pending.get(index)
+      if (pending === undefined) continue
+      leadership.pending.delete(index)
+      leadership.underWay.delete(underWayKey(pending.actor.key, pending.record.commandId))
+      pendingTotal -= 1
+      pendingBytes -= pending.bytes
+      advance(leadership, pending, index)
+      const replicas = 1 + matches.filter(match => match >= index).length
+      const rows = toStoredEvents(pending.record, { partition: leadership.partition, index })
+      pending.resolve(acceptedWith(rows, { replicas, isReplayed: false }))
+    }
+  }
+
+  function advance(leadership: Leadership, pending: PendingCommand, index: number): void {
+    const { actor, record } = pending
+    const from = actor.committedSequence
+    actor.committedState = pending.stateAfter
+    actor.committedSequence = record.firstSequence + record.events.length - 1
+    actor.committedIndex = index
+    rememberCommandId(actor, record.commandId)
+    if (isSnapshotDue(actor.definition.snapshotEvery, { from, to: actor.committedSequence })) snapshot(actor)
+    letGo(leadership, actor)
+  }
+
+  function snapshot(actor: AggregateActor): void {
+    const definition = init.aggregates.get(actor.key.type)?.definitionId
+    if (definition === undefined) return
+    const made = snapshotOf(actor, { definition, timeMs: clock.wallTime() }, log)
+    if (made === undefined) return
+    actor.stateBytes = made.state.length
+    engine.writeSnapshot(made)
+  }
+
+  /** The outcome of a command id that is in the log already. Committed, and so true whoever leads now. */
+  function firstOutcome(
+    leadership: Leadership,
+    actor: AggregateActor,
+    commandId: string,
+  ): Accepted | undefined {
+    if (!actor.commandIds.has(commandId) && actor.knowsAllCommandIds) return undefined
+    const { partition, commitIndex } = leadership
+    const rows = store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex })
+    const last = rows.at(-1)
+    if (last === undefined) return undefined
+    const replicas = replicasAt(engine.status(partition), last.index)
+    return acceptedWith(rows, { replicas, isReplayed: true })
+  }
+
+  function roleChanged(partition: number, change: RoleChange): void {
+    const current = leaderships.get(partition)
+    const isSameLeadership = current !== undefined && change.role === 'leader' && change.term === current.term
+    if (current !== undefined && !isSameLeadership) loseLeadership(current)
+    if (change.role !== 'leader') return
+    const serveFrom = change.canServe ? engine.status(partition)?.commitIndex : undefined
+    if (isSameLeadership) {
+      current.serveFrom ??= serveFrom
+      return
+    }
+    const commitIndex = commitIndexes.get(partition) ?? 0
+    leaderships.set(partition, createLeadership({ partition, term: change.term, serveFrom, commitIndex }))
+  }
+
+  /** Everything uncommitted is forgotten together. What became of it, the log knows: callers retry by command id. */
+  function loseLeadership(leadership: Leadership): void {
+    leaderships.delete(leadership.partition)
+    const error = unknownOutcome(leadership.partition)
+    pendingTotal -= leadership.pending.size
+    for (const pending of leadership.pending.values()) {
+      pendingBytes -= pending.bytes
+      pending.reject(error)
+    }
+    for (const read of leadership.reads.values()) read.reject(error)
+    for (const read of leadership.readsWaiting) read.reject(error)
+    for (const name of leadership.actors.keys()) idle.delete(name)
+  }
+
+  return {
+    execute,
+    async load(partition, aggregate) {
+      checkAggregateKey(aggregate)
+      const binding = bindingOf(aggregate.type)
+      const leadership = leadershipOf(partition)
+      refuseOverload()
+      await barrier.pass(leadership)
+      const found = actorOf(leadership, aggregate, binding)
+      const actor = found instanceof Promise ? await found : found
+      if (found instanceof Promise) letGo(leadership, actor)
+      const { committedState, committedSequence } = actor
+      return {
+        state: asRemote(aggregate.type, committedState),
+        sequence: committedSequence,
+        index: leadership.commitIndex,
+      }
+    },
+    async loadEvents(partition, aggregate, range) {
+      checkAggregateKey(aggregate)
+      bindingOf(aggregate.type)
+      const leadership = leadershipOf(partition)
+      refuseOverload()
+      await barrier.pass(leadership)
+      return store.readAggregate(aggregate, { partition, ...range, throughIndex: leadership.commitIndex })
+    },
+    committed,
+    roleChanged,
+    read(partition, read) {
+      const leadership = leaderships.get(partition)
+      if (leadership !== undefined) barrier.confirmed(leadership, read)
+    },
+    stop() {
+      for (const leadership of [...leaderships.values()]) loseLeadership(leadership)
+    },
+    pendingOf(partition) {
+      const leadership = leaderships.get(partition)
+      if (leadership === undefined) return { count: 0, oldest: [], reads: 0 }
+      const { pending, reads, readsWaiting } = leadership
+      // In the order in which they were proposed.
+      const oldest = [...pending].slice(0, pendingNamedMax).map(([index, { record }]) => ({
+        aggregate: record.aggregate,
+        commandId: record.commandId,
+        index,
+      }))
+      return { count: pending.size, oldest, reads: reads.size + readsWaiting.length }
+    },
+    pendingCount: () => pendingTotal + barrier.count() + loadsTotal,
+  }
+}
+
+/** A command id counts per aggregate: people use one for both sides of a transfer. */
+const underWayKey = ({ type, id }: AggregateKey, commandId: string): string =>
+  `${type}\u0000${id}\u0000${commandId}`
+
+const actorName = ({ type, id }: AggregateKey): string => `${type}\u0000${id}`
+
+/** A copy, as a caller on another node would get it: callers may change what they were given. */
+function asRemote(type: string, state: unknown): unknown {
+  try {
+    const text = JSON.stringify(state)
+    return text === undefined ? undefined : (JSON.parse(text) as unknown)
+  } catch (cause) {
+    throw new GlynError('AGGREGATE_FAILED', `${type}: the state is not JSON: ${String(cause)}`, { cause })
+  }
+}

@@ -1,0 +1,164 @@
+// Moves rows from the tail into the log: partition by partition, in slices that are small enough to stand between two
+// commits. A round takes what the tail has at its beginning; when all of that is in the log, it leaves the tail, some rows
+// at a time too.
+import type { Database } from 'better-sqlite3'
+import { rowId } from './row-id.ts'
+import { rowColumnNames } from './sqlite-schema.ts'
+import type { TailEntry, WrittenPartition } from './written-partition.ts'
+
+/** A round begins with this much in the tail: more shares more pages between rows, less is faster to read and recover. */
+const roundRowsMin = 4096
+const roundBytesMin = 8 * 1024 * 1024
+/** A round folds so much more than is appended meanwhile; at the same pace each round would be longer than the last. */
+const pace = 1.4
+/** A slice is one transaction, and a commit may have to wait for it. */
+const sliceRowsMax = 128
+const sliceBytesMax = 512 * 1024
+/** So many leave the tail in one transaction; that takes about as long as a slice. */
+const purgeRowsMax = 1024
+/** So many a commit that waits already does not wait for. */
+const slicesPutOffMax = 8
+
+export interface TailFold {
+  /** Says that these were appended. */
+  appended(amount: { readonly rows: number; readonly bytes: number }): void
+  /**
+   * Once a round is due, folds a little more than what was appended since the last call, so that the tail is at most
+   * about two rounds long. Without a round it costs nothing. While a commit waits, some slices are put off: `isBusy` is asked
+   * before each.
+   */
+  keepUp(isBusy: () => boolean): void
+  /** One slice of the round under way, or of a new one where that many rows wait. False: there was nothing to do. */
+  foldOn(rowsMin: number): boolean
+}
+
+export function createTailFold(components: {
+  readonly database: Database
+  readonly partitions: ReadonlyMap<number, WrittenPartition>
+  readonly lastId: () => number
+  readonly writePartition: (partition: number, written: WrittenPartition) => void
+  readonly onPurged: () => void
+}): TailFold {
+  const { database, partitions, lastId, writePartition, onPurged } = components
+  const copyRow = database.prepare<[number]>(
+    `insert into log (id, ${rowColumnNames})
+     select ${rowId('partition', 'idx', 'offset')}, ${rowColumnNames} from tail where id = ?`,
+  )
+  const readFirstId = database.prepare<[], number | null>('select min(id) from tail').pluck()
+  const purgeRows = database.prepare<[number]>('delete from tail where id <= ?')
+  const writeThrough = database.prepare<[number]>('update tail_state set folded_through = ?')
+  /** The rows up to id `through`, of the partitions that have some left; with none left, they leave the tail. */
+  let round: { readonly through: number; readonly partitions: number[] } | null = null
+  /** In the tail since the last round began. */
+  let rows = 0
+  let bytes = 0
+  /** To be folded because it was appended since the round began. */
+  let owedRows = 0
+  let owedBytes = 0
+
+  function begin(): boolean {
+    const waiting = [...partitions].filter(([, { tail }]) => tail.length > 0).map(([partition]) => partition)
+    if (waiting.length === 0) return false
+    round = { through: lastId(), partitions: waiting.sort((a, b) => b - a) }
+    rows = 0
+    bytes = 0
+    owedRows = 0
+    owedBytes = 0
+    return true
+  }
+
+  const copySlice = database.transaction(
+    (partition: number, written: WrittenPartition, slice: readonly TailEntry[]) => {
+      for (const { firstId, rows, index, events } of slice) {
+        for (let id = firstId; id < firstId + rows; id += 1) copyRow.run(id)
+        written.foldedIndex = index
+        written.foldedEvents += events
+      }
+      writePartition(partition, written)
+    },
+  )
+
+  const purge = database.transaction((through: number) => {
+    purgeRows.run(through)
+    writeThrough.run(through)
+  })
+
+  /** One transaction of the round. */
+  function step({ through, partitions: left }: NonNullable<typeof round>): void {
+    const partition = left.at(-1)
+    if (partition === undefined) {
+      const upTo = Math.min(through, (readFirstId.get() ?? through) - 1 + purgeRowsMax)
+      purge.immediate(upTo)
+      owedRows -= sliceRowsMax
+      owedBytes -= sliceBytesMax
+      if (upTo < through) return
+      round = null
+      onPurged()
+      return
+    }
+    const written = partitions.get(partition)
+    const slice = written === undefined ? [] : takeSlice(written.tail, through)
+    if (written === undefined || slice.length === 0) {
+      left.pop()
+      step({ through, partitions: left })
+      return
+    }
+    copySlice.immediate(partition, written, slice)
+    written.tail.splice(0, slice.length)
+    for (const entry of slice) {
+      owedRows -= entry.rows
+      owedBytes -= entry.bytes
+    }
+  }
+
+  /**
+   * Not synced: until a later commit is, a crash loses the last slices whole and leaves the rows in the tail. The frames
+   * of the WAL count in their order, so a commit that is synced takes the slices before it along.
+   */
+  function unsynced(action: () => void): void {
+    database.pragma('synchronous = normal')
+    action()
+    database.pragma('synchronous = full')
+  }
+
+  const isDue = (slices: number): boolean =>
+    owedRows >= slices * sliceRowsMax || owedBytes >= slices * sliceBytesMax
+
+  return {
+    appended(amount) {
+      rows += amount.rows
+      bytes += amount.bytes
+      if (round === null) return
+      owedRows += amount.rows * pace
+      owedBytes += amount.bytes * pace
+    },
+    keepUp(isBusy) {
+      if (round === null && (rows >= roundRowsMin || bytes >= roundBytesMin)) begin()
+      if (round === null || !isDue(1)) return
+      unsynced(() => {
+        while (round !== null && isDue(isBusy() ? slicesPutOffMax : 1)) step(round)
+      })
+    },
+    foldOn(rowsMin) {
+      if (round === null && (rows < rowsMin || !begin())) return false
+      unsynced(() => {
+        if (round !== null) step(round)
+      })
+      return true
+    },
+  }
+}
+
+/** Whole entries, at least one if there is any. */
+function takeSlice(tail: readonly TailEntry[], through: number): readonly TailEntry[] {
+  const slice: TailEntry[] = []
+  let rows = 0
+  let bytes = 0
+  for (const entry of tail) {
+    if (entry.firstId > through || rows >= sliceRowsMax || bytes >= sliceBytesMax) break
+    slice.push(entry)
+    rows += entry.rows
+    bytes += entry.bytes
+  }
+  return slice
+}
