@@ -124,6 +124,8 @@ export function createQueryHost(init: QueryHostInit): QueryHost {
     }
     wanted.delete(life)
     tidying(() => notes.unretire(name))
+    // What was to be swept while this one's name was unknown is swept now.
+    if (!isStarting) scheduleSweep(0)
     return placeOf(name)
   }
 
@@ -169,14 +171,14 @@ export function createQueryHost(init: QueryHostInit): QueryHost {
     }
   }
 
-  const scheduleSweep = (): void => {
+  const scheduleSweep = (overdueMs = sweepAgainMs): void => {
     cancelSweep()
     if (realFolder === null || closing !== undefined) return
     const restsMs = [...notes.retired().values()].map(timeMs => timeMs + limits.graceMs - clock.wallTime())
     if (restsMs.length === 0) return
     const nextMs = Math.min(...restsMs)
-    // What is over and still there could not be removed yet.
-    const waitMs = nextMs > 0 ? nextMs : sweepAgainMs
+    // What is over and still there could not be removed yet, or may belong to a file that has not loaded.
+    const waitMs = nextMs > 0 ? nextMs : overdueMs
     cancelSweep = clock.after(waitMs, () => {
       sweep()
       scheduleSweep()
