@@ -85,6 +85,11 @@ const commands: readonly { readonly name: string; readonly summary: string; read
     load: async context => (await import('./commands/recover.ts')).createRecoverCommand(context),
   },
   {
+    name: 'export',
+    summary: 'write the events of a store to a file',
+    load: async context => (await import('./commands/export.ts')).createExportCommand(context),
+  },
+  {
     name: 'init',
     summary: 'make a config folder to start from',
     load: async context => (await import('./commands/init.ts')).createInitCommand(context),

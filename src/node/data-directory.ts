@@ -18,7 +18,7 @@ export interface DataDirectory {
   close(): Promise<void>
 }
 
-const peerIdSetting = 'peer-id'
+export const peerIdSetting = 'peer-id'
 
 /** Throws ALREADY_RUNNING, IDENTITY_MISMATCH, and what the store throws. */
 export async function openDataDirectory(path: string | null, log: Log): Promise<DataDirectory> {

@@ -9,7 +9,7 @@ const historySetting = 'history'
 const removedSetting = 'removed'
 
 /** Undefined for a node that belongs to no cluster yet. */
-export function readClusterSettings(store: LocalStore): ClusterSettings | undefined {
+export function readClusterSettings(store: Pick<LocalStore, 'settings'>): ClusterSettings | undefined {
   const text = store.settings().get(clusterSetting)
   return text === undefined ? undefined : (JSON.parse(text) as ClusterSettings)
 }
