@@ -13,6 +13,7 @@ import type {
   PlacementStatus,
   PublishedMessage,
 } from '../node/node-api.ts'
+import { readBackupBytes } from './backup-call.ts'
 import { type BatchConnection, openBatchConnection } from './batch-connection.ts'
 import { createHttpCalls, type HttpTarget } from './http-calls.ts'
 import { createQueriesClient } from './queries-client.ts'
@@ -37,6 +38,7 @@ export type RemoteNode = Pick<
   | 'subscribe'
   | 'publish'
   | 'subscribers'
+  | 'backup'
   | 'status'
   | 'placement'
   | 'explain'
@@ -131,6 +133,7 @@ export function createControlClient(target: HttpTarget): ControlClient {
       const answer = await calls.call({ method: 'GET', path, timeoutMs: timeoutMs + graceMs })
       return answer as readonly NodeSubscribers[]
     },
+    backup: ({ signal } = {}) => readBackupBytes(calls, signal ?? new AbortController().signal),
     async status() {
       const answer = await calls.call({ method: 'GET', path: '/v1/cluster', timeoutMs: defaultTimeoutMs })
       return answer as NodeStatus

@@ -18,6 +18,7 @@ import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
+import { writeBackup } from './moving/write-backup.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
 import { type CompleteNodeOptions, type NodeOptions, nodeDefaults } from './node-options.ts'
 import { assembleNode, type NodeParts, newClusterId } from './node-parts.ts'
@@ -137,6 +138,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       assembled.membership.learn(readContacts(store))
       assembled.membership.greet(options.bootstrap)
     }
+    const clusterSettings = settings
     const { partitions } = settings
     assembled.startMembership()
     await settle(assembled, settings, { ...starting, clock })
@@ -333,6 +335,13 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       async subscribers({ timeoutMs = subscribersTimeoutMs } = {}) {
         return await subscribers.list({ timeoutMs: checkPositive('timeoutMs', timeoutMs) })
       },
+      backup: ({ signal: given } = {}) =>
+        writeBackup({
+          copy: assembled.logCopy,
+          settings: clusterSettings,
+          timeMs: clock.wallTime(),
+          signal: given === undefined ? closed.signal : AbortSignal.any([closed.signal, given]),
+        }),
       async status() {
         const seen = sources()
         const facts = {

@@ -52,11 +52,6 @@ export interface LogCopy {
 export function createLogCopy(init: LogCopyInit): LogCopy {
   const { self, rpc, clock, log, engine, host, router, leaderWait } = init
 
-  async function headHere(partition: number): Promise<number> {
-    await host.loadEvents(partition, noAggregate, { fromSequence: 1, limit: 1 })
-    return engine.status(partition)?.commitIndex ?? 0
-  }
-
   function entriesHere(partition: number, range: Range): readonly Entry[] {
     if (!init.isLocal(partition)) return []
     const to = Math.min(range.throughIndex, engine.status(partition)?.commitIndex ?? 0)
@@ -70,7 +65,7 @@ export function createLogCopy(init: LogCopyInit): LogCopy {
   rpc.serve(headMethod, async (from, body) => {
     checkMember(from)
     const { partition } = decode<{ readonly partition: number }>(body)
-    return encode(await leaderWait.run(partition, () => headHere(partition)))
+    return encode(await leaderWait.run(partition, () => host.head(partition)))
   })
   rpc.serve(entriesMethod, (from, body) => {
     checkMember(from)
@@ -95,7 +90,7 @@ export function createLogCopy(init: LogCopyInit): LogCopy {
         partition,
         timeoutMs: headTimeoutMs,
         signal,
-        here: () => headHere(partition),
+        here: () => host.head(partition),
         there: async (peerId, { timeoutMs }) =>
           decode<number>(await rpc.request(peerId, headMethod, encode({ partition }), { timeoutMs, signal })),
       })
@@ -136,6 +131,8 @@ export function createLogCopy(init: LogCopyInit): LogCopy {
           previous = end.hash
           afterIndex = end.index
           readAt = clock.now()
+          // A backup is not in a hurry: the node's own work comes between two pages.
+          await new Promise<void>(resolve => clock.soon(resolve))
         } else if (clock.now() - readAt > giveUpMs) {
           throw [...damaged.values()][0] ?? unreadable(partition, afterIndex, last)
         } else await new Promise<void>(resolve => clock.after(retryMs, resolve))
@@ -148,9 +145,6 @@ interface Range {
   readonly afterIndex: number
   readonly throughIndex: number
 }
-
-/** Of nobody: reading it is a barrier. */
-const noAggregate = { type: 'glyn.backup', id: 'head' } as const
 
 /** The index of the first entry that does not follow; null when all do. */
 function faultIn(

@@ -55,6 +55,7 @@ import { createChangeLog } from './change-log.ts'
 import { clusterView } from './cluster-view.ts'
 import { type Contacts, createContacts } from './contacts.ts'
 import { createLocalPartitions } from './local-partitions.ts'
+import { createLogCopy, type LogCopy } from './log-copy.ts'
 import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
 import { createNoContact } from './no-contact.ts'
 import { createRemoteAggregates, type RemoteAggregates, serveAggregates } from './remote-aggregates.ts'
@@ -116,6 +117,7 @@ export interface NodeParts {
   readonly inbox: MessageInbox
   readonly reactions: Reactions
   readonly contacts: Contacts
+  readonly logCopy: LogCopy
   state(): ClusterState
   /** 1..partitions; empty before the cluster is known. */
   dataPartitions(): readonly number[]
@@ -497,6 +499,18 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   }
   serveAggregates(rpc, served)
   serveAppends(rpc, served)
+  const logCopy = createLogCopy({
+    ...served,
+    self: mesh.peerId,
+    rpc,
+    clock,
+    log,
+    engine,
+    router,
+    isConnected: peerId => mesh.isConnected(peerId),
+    isLocal,
+    replicasOf,
+  })
 
   return {
     engine,
@@ -515,6 +529,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     inbox,
     reactions,
     contacts,
+    logCopy,
     state,
     dataPartitions,
     isLocal,

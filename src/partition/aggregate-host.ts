@@ -78,6 +78,8 @@ export interface AggregateHost {
     aggregate: AggregateKey,
     range: { readonly fromSequence: number; readonly limit: number },
   ): Promise<readonly StoredEvent[]>
+  /** An index up to which everything is committed that was acknowledged before the call. Only on the leader. */
+  head(partition: number): Promise<number>
   committed(partition: number, range: { readonly from: number; readonly to: number }): void
   roleChanged(partition: number, change: RoleChange): void
   read(partition: number, read: ConfirmedRead): void
@@ -563,6 +565,11 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
         sequence: committedSequence,
         index: leadership.commitIndex,
       }
+    },
+    async head(partition) {
+      const leadership = leadershipOf(partition)
+      await barrier.pass(leadership)
+      return leadership.commitIndex
     },
     async loadEvents(partition, aggregate, range) {
       checkAggregateKey(aggregate)

@@ -41,6 +41,7 @@ export async function* readBackup(
   let heads: ReadonlyMap<number, number> = new Map()
   let current = 1
   let isEnded = false
+  let readBytes = backupMagic.length
 
   const damaged = (
     offset: number,
@@ -168,12 +169,13 @@ export async function* readBackup(
   for (let step = await frames.next(); ; step = await frames.next()) {
     if (step.done === true) {
       if (step.value !== null) throw damaged(step.value.offset, reasons[step.value.type], next())
-      if (!isEnded) throw damaged(backupMagic.length, 'the backup is cut off: its end is missing', next())
+      if (!isEnded) throw damaged(readBytes, 'the backup is cut off: its end is missing', next())
       return
     }
     const frame = step.value
     const part = take(frame)
     if (part.type !== 'end') sha256.update(frame.bytes)
+    readBytes += frame.bytes.length
     await onBytes(part.type === 'header' ? Buffer.concat([backupMagic, frame.bytes]) : frame.bytes)
     yield part
   }

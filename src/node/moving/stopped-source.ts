@@ -16,6 +16,7 @@ import { openStoppedStore, type StoppedStore } from '../../store/sqlite/open-sto
 import type { RecoveredPartition } from '../../store/store.ts'
 import { peerIdSetting } from '../data-directory.ts'
 import { readClusterSettings } from '../node-settings.ts'
+import { refuseHalfRestored } from '../restoring.ts'
 import type { EventSource } from './event-source.ts'
 
 /** Bytes of entries read at a time. */
@@ -26,6 +27,7 @@ const pageBytes = 1024 * 1024
  * partitions rest on other nodes only, and STORE_CORRUPT while it is read.
  */
 export function openStoppedSource(directory: string): EventSource & { close(): void } {
+  refuseHalfRestored(directory)
   const store = openStoppedStore(join(directory, 'glyn.db'))
   try {
     const settings = readClusterSettings(store)
