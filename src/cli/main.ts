@@ -90,6 +90,11 @@ const commands: readonly { readonly name: string; readonly summary: string; read
     load: async context => (await import('./commands/export.ts')).createExportCommand(context),
   },
   {
+    name: 'import',
+    summary: 'read the events of an export into a running node',
+    load: async context => (await import('./commands/import.ts')).createImportCommand(context),
+  },
+  {
     name: 'backup',
     summary: 'write the history of the whole cluster into one file, or verify such a file',
     load: async context => (await import('./commands/backup.ts')).createBackupCommand(context),

@@ -13,6 +13,7 @@ import type {
   PlacementStatus,
   PublishedMessage,
 } from '../node/node-api.ts'
+import { sendAppends } from './append-call.ts'
 import { readBackupBytes } from './backup-call.ts'
 import { type BatchConnection, openBatchConnection } from './batch-connection.ts'
 import { createHttpCalls, type HttpTarget } from './http-calls.ts'
@@ -31,6 +32,7 @@ const leaveSilenceMsMax = 15_000
 export type RemoteNode = Pick<
   NodeApi,
   | 'execute'
+  | 'append'
   | 'loadAggregate'
   | 'loadEvents'
   | 'query'
@@ -73,6 +75,8 @@ export function createControlClient(target: HttpTarget): ControlClient {
       )
       return answer as Outcome
     },
+    append: (appends, { timeoutMs = defaultTimeoutMs, signal } = {}) =>
+      sendAppends(calls, appends, { timeoutMs, signal }),
     async loadAggregate(type, id, { timeoutMs = defaultTimeoutMs, signal } = {}) {
       const path = `${aggregatePath(type, id)}?timeoutMs=${timeoutMs}`
       const answer = await calls.call({ method: 'GET', path, timeoutMs: timeoutMs + graceMs, signal })

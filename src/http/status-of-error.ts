@@ -31,6 +31,7 @@ export const statusOfError: Readonly<Record<ErrorCode, number>> = {
   STORE_READ_ONLY: 500,
   STORE_FULL: 507,
   STORE_CORRUPT: 500,
+  SEQUENCE_CONFLICT: 409,
   FILE_DAMAGED: 400,
   IDENTITY_MISMATCH: 500,
   TRANSACTION_FAILED: 500,

@@ -18,6 +18,8 @@ export type ExportPart =
       readonly type: 'block'
       readonly commands: readonly (readonly EventEnvelope[])[]
       readonly progress: Readonly<ExportProgress>
+      /** Of the line of the first event. */
+      readonly firstLine: number
       /** The end follows. */
       readonly isLast: boolean
     }
@@ -74,7 +76,7 @@ export async function* readExport(
     // A damaged control line before looks like one of the block.
     const ahead = block.length - count
     if (ahead > 0 && block.slice(ahead).every(({ text }, place) => sums.startsWith(lineSum(text), place * 8)))
-      return [at - count - 1, notAsWritten]
+      return line === at ? [at - count - 1, notAsWritten] : [at - count, 'a line before it is missing']
     for (const [place, { text }] of block.entries())
       if (!sums.startsWith(lineSum(text), place * 8) || place >= count)
         return [progress.lines + place + 1, notAsWritten]
@@ -109,8 +111,8 @@ export async function* readExport(
     progress.positions = attempt(at, () => new Map(parseToken(String(fields['token']))))
     isEnded = kind === 'end'
     const whole: ExportPart[] =
-      commands.length === 0 ? [] : [{ type: 'block', commands, progress, isLast: isEnded }]
-    return isEnded ? [...whole, { type: 'end', progress }] : whole
+      commands.length === 0 ? [] : [{ type: 'block', commands, firstLine: first, progress, isLast: isEnded }]
+    return whole
   }
 
   function takeFirst(line: ByteLine): ExportPart {
@@ -144,7 +146,10 @@ export async function* readExport(
         throw damaged(progress.lines + 1, 'no line follows that proves it and those after it')
     }
   }
-  if (isEnded) return
+  if (isEnded) {
+    yield { type: 'end', progress }
+    return
+  }
   const last = progress.lines + block.length
   if (last === 0) throw damaged(1, 'the file is empty')
   throw damaged(last, 'the file is cut off after it: the line that says the end is missing')
