@@ -1,13 +1,11 @@
 // Puts the events of an export into a store: command by command, each exactly once however often it is tried.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GlynError, isGlynError } from '../../core/errors.ts'
-import type { EventEnvelope } from '../../core/event.ts'
 import { formatToken } from '../../core/token.ts'
-import { toEventEnvelope } from '../../store/event-envelope.ts'
 import type { GivenAppend, GivenAppendResult, NodeApi } from '../node-api.ts'
-import { hashOfEvent } from './content-hash.ts'
 import type { ExportHeader } from './export-header.ts'
 import { type ExportPart, readExport } from './export-reader.ts'
+import { type Conflict, createImportWriter, type ImportCommand } from './import-batch.ts'
 
 /** Of one attempt: longer than an election. */
 const attemptMsMax = 15_000
@@ -42,21 +40,6 @@ export interface ImportSummary extends ExportContents {
   readonly there: number
 }
 
-interface Gathered {
-  readonly events: readonly EventEnvelope[]
-  readonly line: number
-}
-
-export interface Conflict {
-  readonly aggregate: EventEnvelope['aggregate']
-  readonly commandId: string
-  /** Of the first event of the command, in the file. */
-  readonly line: number
-  readonly expected: number
-  /** The sequence that the aggregate has; null when the command is there with other events. */
-  readonly found: number | null
-}
-
 /**
  * Throws FILE_DAMAGED, and SEQUENCE_CONFLICT with `{ conflicts }` as details: the store has other events there. Nothing of a
  * command that conflicts is written; what came before it in its aggregate stays, and so do commands of other aggregates beside it. Throws what
@@ -69,28 +52,20 @@ export async function runImport(
   options: ImportOptions,
 ): Promise<ImportSummary> {
   const counts = { appended: 0, there: 0 }
-  let gathered: Gathered[] = []
+  const writer = createImportWriter(appends => appendRetrying(target, appends, options))
+  let gathered: ImportCommand[] = []
   let gatheredEvents = 0
   let gatheredBytes = 0
   let readBytes = 0
 
   async function flush(): Promise<void> {
     options.signal.throwIfAborted()
-    const commands = gathered
+    const { appended, there, conflicts } = await writer.write(gathered)
     gathered = []
     gatheredEvents = 0
-    const results = await appendRetrying(
-      target,
-      commands.map(({ events }) => toAppend(events)),
-      options,
-    )
-    const conflicts: Conflict[] = []
-    for (const [place, { events, line }] of commands.entries()) {
-      const conflict = conflictOf(events, results[place], line)
-      if (conflict !== null) conflicts.push(conflict)
-      else if (results[place]?.type === 'appended') counts.appended += 1
-      else counts.there += 1
-    }
+    gatheredBytes = 0
+    counts.appended += appended
+    counts.there += there
     const [conflict, ...others] = conflicts
     if (conflict !== undefined) throw conflictError(name, [conflict, ...others])
   }
@@ -106,7 +81,6 @@ export async function runImport(
     readBytes = part.progress.bytes
     if (gatheredEvents >= appendEvents || gatheredBytes >= appendBytes || part.isLast) {
       await flush()
-      gatheredBytes = 0
     }
     options.onProgress?.(part.progress)
   })
@@ -142,19 +116,6 @@ async function readContents(
   throw new GlynError('FILE_DAMAGED', `${name}: it has no end`)
 }
 
-function toAppend(events: readonly EventEnvelope[]): GivenAppend {
-  const [first] = events
-  if (first === undefined) throw new Error('a command of an export has one event at least')
-  return {
-    aggregate: first.aggregate,
-    expectedSequence: first.sequence - 1,
-    commandId: first.commandId,
-    timeMs: Date.parse(first.time),
-    metadata: JSON.stringify(first.metadata),
-    events: events.map(({ type, version, data }) => ({ type, version, data: JSON.stringify(data) })),
-  }
-}
-
 /** Again and again while that may help: what was written is answered as a duplicate. */
 async function appendRetrying(
   target: ImportTarget,
@@ -174,34 +135,14 @@ async function appendRetrying(
   }
 }
 
-function conflictOf(
-  events: readonly EventEnvelope[],
-  result: GivenAppendResult | undefined,
-  line: number,
-): Conflict | null {
-  const [first] = events
-  if (first === undefined || result === undefined || result.type === 'appended') return null
-  const { aggregate, commandId, sequence } = first
-  const conflict = { aggregate, commandId, line, expected: sequence - 1 }
-  if (result.type === 'conflict') return { ...conflict, found: result.sequence }
-  const stored = result.events.map(toEventEnvelope)
-  const isSame =
-    stored.length === events.length &&
-    events.every((event, place) => {
-      const other = stored[place]
-      return other !== undefined && hashOfEvent(other) === hashOfEvent(event)
-    })
-  return isSame ? null : { ...conflict, found: null }
-}
-
 function conflictError(name: string, conflicts: readonly [Conflict, ...Conflict[]]): GlynError {
   const [{ aggregate, line, expected, found, commandId }] = conflicts
-  const more = conflicts.length > 1 ? `, and ${conflicts.length - 1} more commands like it` : ''
+  const more = conflicts.length > 1 ? `, and ${conflicts.length - 1} more aggregates like it` : ''
   const what =
     found === null
       ? `command ${commandId} is there already with other events`
       : `expected at sequence ${expected}, and is at ${found}`
-  const text = `${name}, line ${line}: ${aggregate.type}/${aggregate.id} in the store is not as in the file: ${what}${more}. Nothing of these commands was written; what comes before them in the file was`
+  const text = `${name}, line ${line}: ${aggregate.type}/${aggregate.id} in the store is not as in the file: ${what}${more}. Nothing of this command and what follows it was written there`
   return new GlynError('SEQUENCE_CONFLICT', text, {
     details: { conflicts: conflicts.slice(0, conflictsNamedMax), count: conflicts.length },
   })
