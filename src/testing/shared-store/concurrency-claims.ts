@@ -17,7 +17,7 @@ import {
 } from './claim.ts'
 
 const writers = 8
-const rounds = 30
+const rounds = 20
 
 export const concurrencyClaims: readonly SharedStoreClaim[] = [
   {
@@ -120,6 +120,7 @@ export const concurrencyClaims: readonly SharedStoreClaim[] = [
         await Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)))
       } finally {
         isOver = true
+        await Promise.allSettled([following])
       }
       const followed = await following
       const did = `${writers} writers with ${rounds} calls each, by four store objects; four readers that follow partition ${partition} by readLog`
