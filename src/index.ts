@@ -23,6 +23,8 @@ export { createNode } from './node/create-node.ts'
 export type { Explanation, LeadershipChange, ReplicaExplanation } from './node/explanation.ts'
 export type {
   ExecuteOptions,
+  GivenAppend,
+  GivenAppendResult,
   LeaveProgress,
   LoadedAggregate,
   MemberStatus,
