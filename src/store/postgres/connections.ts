@@ -1,8 +1,8 @@
 // The way to the database: a pool whose connections come back after an outage, and statements that are tried again where that is safe.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Pool, type PoolClient, types } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 import { GlynError } from '../../core/errors.ts'
-import { isGivenUp, leavesConnectionGood, toStoreError } from './postgres-errors.ts'
+import { codeOf, isGivenUp, leavesConnectionGood, toStoreError } from './postgres-errors.ts'
 import type { PostgresSettings } from './postgres-options.ts'
 
 /** Runs statements. The rows are in the order of the answer. */
@@ -37,36 +37,15 @@ const waitingMax = 10_000
 const idleInTransactionMs = 2000
 
 export function createConnections(settings: PostgresSettings): Connections {
-  const { location, connectTimeoutMs, statementTimeoutMs } = settings
-  const pool = new Pool({
-    ...settings.config,
-    application_name: 'glyn-node',
-    max: settings.poolSize,
-    connectionTimeoutMillis: connectTimeoutMs,
-    // Here a little later than there: what the server gives up is known, what is given up here is not.
-    query_timeout: statementTimeoutMs + 1000,
-    keepAlive: true,
-    idleTimeoutMillis: 60_000,
-    types: {
-      // 8-byte integers are indexes, sequences and times: all within 53 bits.
-      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-        oid === types.builtins.INT8 ? Number : types.getTypeParser(oid, format as 'text'),
-    },
-    // Awaited before the connection is given out.
-    onConnect: async client => {
-      await client.query(sessionSettings, [`${statementTimeoutMs}`, `${idleInTransactionMs}`])
-    },
-  })
-  // The next call finds the pool without the connection that was lost while nobody used it, and makes another.
-  pool.on('error', () => {})
-  // While somebody uses it, its statement fails and says so.
-  pool.on('connect', client => client.on('error', () => {}))
-
+  const { location, connectTimeoutMs } = settings
+  let opening: Promise<Pool> | null = null
   const running = new Set<Promise<unknown>>()
   let closing: Promise<void> | null = null
   let failures = 0
 
   async function attempt<T>(action: (session: Session) => Promise<T>, sent: () => void): Promise<T> {
+    opening ??= openPool(settings)
+    const pool = await opening
     if (pool.waitingCount >= waitingMax) {
       throw new GlynError(
         'OVERLOADED',
@@ -155,11 +134,51 @@ export function createConnections(settings: PostgresSettings): Connections {
     async close() {
       closing ??= (async () => {
         await Promise.allSettled(running)
-        await pool.end()
+        await (await opening)?.end()
       })()
       await closing
     },
   }
+}
+
+/** Connects nowhere yet. The driver is loaded here, for who uses no PostgreSQL needs none of it. */
+async function openPool(settings: PostgresSettings): Promise<Pool> {
+  const { connectionString, location, poolSize, connectTimeoutMs, statementTimeoutMs } = settings
+  const { Client, Pool, types } = await import('pg')
+  try {
+    new Client({ connectionString })
+  } catch (error) {
+    // The error may hold the whole text, with the password: only its code is told on.
+    const code = codeOf(error) || 'it cannot be read'
+    throw new GlynError(
+      'INVALID_CONFIGURATION',
+      `store ${location}: the connection string cannot be used (${code}); allowed: postgres://user:password@host:5432/database, with files of sslrootcert, sslcert and sslkey that can be read`,
+    )
+  }
+  const pool = new Pool({
+    connectionString,
+    application_name: 'glyn-node',
+    max: poolSize,
+    connectionTimeoutMillis: connectTimeoutMs,
+    // Here a little later than there: what the server gives up is known, what is given up here is not.
+    query_timeout: statementTimeoutMs + 1000,
+    keepAlive: true,
+    idleTimeoutMillis: 60_000,
+    types: {
+      // 8-byte integers are indexes, sequences and times: all within 53 bits.
+      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+        oid === types.builtins.INT8 ? Number : types.getTypeParser(oid, format as 'text'),
+    },
+    // Awaited before the connection is given out.
+    onConnect: async client => {
+      await client.query(sessionSettings, [`${statementTimeoutMs}`, `${idleInTransactionMs}`])
+    },
+  })
+  // The next call finds the pool without the connection that was lost while nobody used it, and makes another.
+  pool.on('error', () => {})
+  // While somebody uses it, its statement fails and says so.
+  pool.on('connect', client => client.on('error', () => {}))
+  return pool
 }
 
 /** Twice as long after each failure, and not all at the same moment. */

@@ -1,5 +1,4 @@
 // What a user says about the database, checked, and the name under which it appears in logs and errors.
-import { Client, type ClientConfig } from 'pg'
 import { GlynError } from '../../core/errors.ts'
 
 export interface PostgresOptions {
@@ -20,7 +19,7 @@ export interface PostgresOptions {
 
 /** The options with their defaults, and what follows from them. */
 export interface PostgresSettings {
-  readonly config: ClientConfig
+  readonly connectionString: string
   readonly location: string
   readonly schema: string
   readonly poolSize: number
@@ -28,12 +27,19 @@ export interface PostgresSettings {
   readonly statementTimeoutMs: number
 }
 
+const defaultSchema = 'glyn'
+
 /** Names that need no quotes, so that people can write `select * from glyn.events` in psql. */
 const schemaName = /^[a-z_][a-z0-9_]{0,62}$/
 
 /** Throws INVALID_CONFIGURATION; never with the password in it. */
 export function checkPostgresOptions(options: PostgresOptions): PostgresSettings {
-  const { schema = 'glyn', poolSize = 10, connectTimeoutMs = 5000, statementTimeoutMs = 30_000 } = options
+  const {
+    schema = defaultSchema,
+    poolSize = 10,
+    connectTimeoutMs = 5000,
+    statementTimeoutMs = 30_000,
+  } = options
   if (typeof schema !== 'string' || !schemaName.test(schema) || schema.startsWith('pg_')) {
     throw new GlynError(
       'INVALID_CONFIGURATION',
@@ -43,9 +49,9 @@ export function checkPostgresOptions(options: PostgresOptions): PostgresSettings
   checkNumber('poolSize', poolSize, 500)
   checkNumber('connectTimeoutMs', connectTimeoutMs, 600_000)
   checkNumber('statementTimeoutMs', statementTimeoutMs, 3_600_000)
-  const config = { connectionString: options.connectionString }
-  const location = locationOf(options.connectionString, schema)
-  return { config, location, schema, poolSize, connectTimeoutMs, statementTimeoutMs }
+  const { connectionString } = options
+  const location = locationOf(connectionString, schema)
+  return { connectionString, location, schema, poolSize, connectTimeoutMs, statementTimeoutMs }
 }
 
 function checkNumber(name: string, value: number, max: number): void {
@@ -56,6 +62,7 @@ function checkNumber(name: string, value: number, max: number): void {
   )
 }
 
+/** As the driver reads the text, without what is secret. */
 function locationOf(connectionString: string, schema: string): string {
   if (typeof connectionString !== 'string' || !/^postgres(ql)?:\/\//.test(connectionString)) {
     throw new GlynError(
@@ -63,30 +70,40 @@ function locationOf(connectionString: string, schema: string): string {
       'postgres store: connectionString is not one; allowed: postgres://user:password@host:5432/database',
     )
   }
-  const authority = connectionString.replace(/^postgres(ql)?:\/\//, '').split(/[/?]/)[0] ?? ''
+  const authority = connectionString.replace(/^postgres(ql)?:\/\//, '').split(/[/?#]/)[0] ?? ''
   if (authority.slice(authority.lastIndexOf('@') + 1).includes(',')) {
     throw new GlynError(
       'INVALID_CONFIGURATION',
       'postgres store: connectionString names several hosts; allowed: one (a name or address that follows the primary)',
     )
   }
-  let client: Client
-  try {
-    // Knows also what the environment says.
-    client = new Client({ connectionString })
-  } catch (error) {
-    // The error itself may hold the whole text, with the password: only its code is told on.
-    const why = (error as { code?: unknown } | null)?.code ?? 'it cannot be read'
+  const url = URL.parse(connectionString) ?? URL.parse(connectionString.replace('@/', '@socket/'))
+  // A password with a bare / ? or # would make its beginning a port, which would be shown.
+  if (url === null || (!authority.includes('@') && connectionString.includes('@'))) {
     throw new GlynError(
       'INVALID_CONFIGURATION',
-      `postgres store: connectionString is not one (${String(why)}); allowed: postgres://user:password@host:5432/database, with special characters of the password as %XX, and files of sslrootcert, sslcert and sslkey that can be read`,
+      'postgres store: connectionString cannot be read; allowed: postgres://user:password@host:5432/database, with special characters of user and password as %XX (/ is %2F, # is %23, ? is %3F, @ is %40)',
     )
   }
-  const { host, port, database = '' } = client
-  const shown = schema === 'glyn' ? '' : `schema=${schema}`
+  const { env } = process
+  const given = connectionString.includes('@/') ? '' : decoded(url.hostname)
+  const host = url.searchParams.get('host') || given || env['PGHOST'] || 'localhost'
+  const port = url.searchParams.get('port') || url.port || env['PGPORT'] || '5432'
+  const user = decoded(url.username) || env['PGUSER'] || env['USER'] || ''
+  const database = decoded(url.pathname.slice(1)) || env['PGDATABASE'] || user
+  const shown = schema === defaultSchema ? [] : [`schema=${schema}`]
   if (host.startsWith('/')) {
-    return `postgres:///${database}?${[`host=${host}`, `port=${port}`, ...(shown === '' ? [] : [shown])].join('&')}`
+    return `postgres:///${database}?${[`host=${host}`, `port=${port}`, ...shown].join('&')}`
   }
-  const name = host.includes(':') ? `[${host}]` : host
-  return `postgres://${name}:${port}/${database}${shown === '' ? '' : `?${shown}`}`
+  return `postgres://${host}:${port}/${database}${shown.length === 0 ? '' : `?${shown[0]}`}`
+}
+
+/** A text with a % that stands for nothing is left as it is. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch (error) {
+    if (error instanceof URIError) return text
+    throw error
+  }
 }
