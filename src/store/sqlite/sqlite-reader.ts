@@ -9,6 +9,7 @@ import type { LogReader } from '../../raft/raft.ts'
 import { storageIdSetting } from '../check-write.ts'
 import { encodeRecord } from '../record-codec.ts'
 import type { LocalStore, RecoveredPartition } from '../store.ts'
+import { prepareEventKinds } from './event-kinds.ts'
 import { type AggregateRow, type EntryRow, prepareReaderStatements } from './reader-statements.ts'
 import { boundedIndex, rowIndexMax } from './row-id.ts'
 import { preparePartitionReader, sequenceColumn, toEvents } from './sqlite-log-reader.ts'
@@ -24,6 +25,8 @@ export type SqliteReader = Pick<
   | 'latestSnapshot'
   | 'settings'
   | 'aggregates'
+  | 'eventKinds'
+  | 'snapshots'
 > & { statistics(): { readonly events: number; readonly entries: number; readonly bytes: number } }
 
 /** Throws what SQLite throws, and STORE_CORRUPT for rows that do not fit together. */
@@ -280,6 +283,13 @@ export function createSqliteReader(database: Database, location: string): Sqlite
       bytes: statements.readBytes.get() ?? 0,
     }),
     aggregates,
+    eventKinds: prepareEventKinds(database),
+    snapshots({ type, after, limit }) {
+      const rows = statements.readSnapshots.all(after?.type ?? type ?? '', after?.id ?? '', limit)
+      return rows
+        .filter(row => type === undefined || row.type === type)
+        .map(({ type: ofType, id, ...row }) => ({ aggregate: { type: ofType, id }, ...row }))
+    },
   }
 }
 
