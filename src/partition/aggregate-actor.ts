@@ -4,6 +4,7 @@ import type { AggregateKey } from '../core/command.ts'
 import { applyEvent } from '../core/decide.ts'
 import type { StoredEvent } from '../core/record.ts'
 import type { LocalStore } from '../store/store.ts'
+import { misfitAt } from './misfit-at.ts'
 
 /** Command ids that one actor remembers. Older ones are looked up in the store. */
 const commandIdsMax = 1024
@@ -84,11 +85,12 @@ export function* loadActor(store: LocalStore, init: ActorInit): Generator<void, 
 
 function takeCommitted(actor: AggregateActor, event: StoredEvent): void {
   const { type, version } = event
-  actor.committedState = applyEvent(actor.definition, actor.committedState, {
-    type,
-    version,
-    data: JSON.parse(event.data) as unknown,
-  })
+  const data = JSON.parse(event.data) as unknown
+  try {
+    actor.committedState = applyEvent(actor.definition, actor.committedState, { type, version, data })
+  } catch (error) {
+    throw misfitAt(error, event)
+  }
   actor.committedSequence = event.sequence
   actor.committedIndex = event.index
   rememberCommandId(actor, event.commandId)

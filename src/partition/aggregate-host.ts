@@ -23,6 +23,7 @@ import { fromKept, keptOutcomeAggregate, keptOutcomeKey, refusalOf, toKeep } fro
 import { notLeader, refusal, unknownOutcome } from './leader-errors.ts'
 import { createLeadership, type Leadership, type PendingCommand } from './leadership.ts'
 import { acceptedWith, acceptedWithoutEvents, rejectedWith, replicasAt } from './outcomes.ts'
+import { createQuarantine, type Quarantine } from './quarantine.ts'
 import type { RaftEngine } from './raft-engine.ts'
 import { createReadBarrier } from './read-barrier.ts'
 
@@ -44,6 +45,8 @@ export interface AggregateHostInit {
   readonly pendingMax?: number
   /** Bytes of entries of all partitions that wait for their commit. Below what the store takes before it refuses. */
   readonly pendingBytesMax?: number
+  /** One of its own when left out. */
+  readonly quarantine?: Quarantine
 }
 
 export interface LoadedState {
@@ -106,7 +109,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   let loadsTotal = 0
   const isCurrent = (leadership: Leadership): boolean => leaderships.get(leadership.partition) === leadership
   const barrier = createReadBarrier({ engine, clock, isCurrent })
-  const loader = createActorLoader({ store, clock })
+  const quarantine = init.quarantine ?? createQuarantine({ clock, log })
+  const loader = quarantine.guard(createActorLoader({ store, clock }))
   const idle = new LRUCache<string, AggregateActor>({
     max: init.cache?.actorsMax ?? defaultActorsMax,
     maxSize: init.cache?.bytesMax ?? defaultCacheBytesMax,
@@ -200,9 +204,18 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const binding = bindingOf(envelope.aggregate.type)
     const leadership = leadershipOf(partition)
     refuseOverload()
-    const actor = actorOf(leadership, envelope.aggregate, binding)
-    if (!(actor instanceof Promise)) return await executeOn(leadership, actor, envelope)
-    const loaded = await actor
+    let loaded: AggregateActor
+    try {
+      const actor = actorOf(leadership, envelope.aggregate, binding)
+      if (!(actor instanceof Promise)) return await executeOn(leadership, actor, envelope)
+      loaded = await actor
+    } catch (error) {
+      // A command that was accepted keeps its outcome, also when its events cannot be read any more.
+      if (!hasCode(error, 'AGGREGATE_QUARANTINED') || !isCurrent(leadership)) throw error
+      const first = storedOutcome(leadership, envelope.aggregate, envelope.commandId)
+      if (first === undefined) throw error
+      return first
+    }
     try {
       return await executeOn(leadership, loaded, envelope)
     } finally {
@@ -409,8 +422,12 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     commandId: string,
   ): Accepted | undefined {
     if (!actor.commandIds.has(commandId) && actor.knowsAllCommandIds) return undefined
+    return storedOutcome(leadership, actor.key, commandId)
+  }
+
+  function storedOutcome(leadership: Leadership, key: AggregateKey, commandId: string): Accepted | undefined {
     const { partition, commitIndex } = leadership
-    const rows = store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex })
+    const rows = store.readCommand(key, { partition, commandId, throughIndex: commitIndex })
     const last = rows.at(-1)
     if (last === undefined) return undefined
     const replicas = replicasAt(engine.status(partition), last.index)
