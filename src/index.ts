@@ -8,6 +8,7 @@ export {
   type Rejection,
   reject,
   type Upcast,
+  type UpcastChain,
 } from './core/aggregate.ts'
 export type { AggregateKey, Command, Metadata } from './core/command.ts'
 export { type ErrorBody, type ErrorCode, GlynError, isGlynError } from './core/errors.ts'
@@ -20,6 +21,17 @@ export type { NewQueryMessage, QueryMessage } from './core/query-message.ts'
 export { tokenOf } from './core/token.ts'
 export { createNode } from './node/create-node.ts'
 export type { Explanation, LeadershipChange, ReplicaExplanation } from './node/explanation.ts'
+export type {
+  AggregateSnapshot,
+  AggregateStats,
+  InspectionApi,
+  RebuildOptions,
+  RebuiltSnapshot,
+  SnapshotDifference,
+  SnapshotRebuildProgress,
+  SnapshotRebuildSummary,
+  SystemStats,
+} from './node/inspection.ts'
 export type {
   ExecuteOptions,
   LeaveProgress,
@@ -39,6 +51,7 @@ export type { ParkedApi, ParkedOptions } from './node/parked-api.ts'
 export { createPeerClient, type PeerClient, type PeerClientOptions } from './node/peer-client.ts'
 export type { QueriesApi } from './node/queries-api.ts'
 export type { SqlApi, SqlOptions } from './node/sql-api.ts'
+export type { QuarantinedAggregate, QuarantineStatus } from './partition/quarantine.ts'
 export { defineAnswer, defineQuery } from './query/define-query.ts'
 export type { ParkedList, ParkedOutcome, ParkedSelection, ParkedSummary } from './query/parked-operations.ts'
 export type {

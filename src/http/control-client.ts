@@ -15,6 +15,7 @@ import type {
 } from '../node/node-api.ts'
 import { type BatchConnection, openBatchConnection } from './batch-connection.ts'
 import { createHttpCalls, type HttpTarget } from './http-calls.ts'
+import { createInspectionClient } from './inspection-client.ts'
 import { createQueriesClient } from './queries-client.ts'
 import { readLineGroups } from './read-lines.ts'
 import { statusOfRejection } from './status-of-error.ts'
@@ -32,6 +33,10 @@ export type RemoteNode = Pick<
   | 'execute'
   | 'loadAggregate'
   | 'loadEvents'
+  | 'latestSnapshot'
+  | 'aggregateStats'
+  | 'systemStats'
+  | 'rebuildSnapshots'
   | 'query'
   | 'queries'
   | 'subscribe'
@@ -116,6 +121,7 @@ export function createControlClient(target: HttpTarget): ControlClient {
       })
     },
     queries: createQueriesClient(calls),
+    ...createInspectionClient(calls),
     subscribe: options => subscribeResuming(calls, options),
     async publish(message) {
       const call = {

@@ -12,6 +12,7 @@ import { addClusterRoutes } from './cluster-routes.ts'
 import { bindSocket } from './control-socket.ts'
 import { addEventRoutes } from './event-routes.ts'
 import { watchIdleSockets } from './idle-sockets.ts'
+import { addInspectionRoutes } from './inspection-routes.ts'
 import { addMessageRoutes } from './message-routes.ts'
 import { createMetrics } from './metrics.ts'
 import { addQueryRoutes } from './query-routes.ts'
@@ -168,6 +169,7 @@ function createApp(context: ServerContext, access: Access): FastifyInstance {
   }
   context.metrics.observe(app)
   addAggregateRoutes(app, context)
+  addInspectionRoutes(app, context)
   addBatchRoute(app, context)
   addEventRoutes(app, context)
   addQueryRoutes(app, context)

@@ -27,6 +27,7 @@ import {
   type AggregateHost,
   createAggregateHost,
 } from '../partition/aggregate-host.ts'
+import { createQuarantine, type Quarantine } from '../partition/quarantine.ts'
 import {
   createRaftEngine,
   type GroupListener,
@@ -100,6 +101,7 @@ const handOverMsMax = 1500
 export interface NodeParts {
   readonly engine: RaftEngine
   readonly host: AggregateHost
+  readonly quarantine: Quarantine
   readonly controller: ControllerLog
   readonly membership: Membership
   readonly reconciler: Reconciler
@@ -190,12 +192,14 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   const ownAggregates = [...reactions.aggregates].map(
     ([type, definition]) => [type, { definition, definitionId: ownCode }] as const,
   )
+  const quarantine = createQuarantine({ clock, log })
   const host: AggregateHost = createAggregateHost({
     engine,
     store,
     clock,
     log,
     aggregates: new Map([...init.aggregates, ...ownAggregates]),
+    quarantine,
     ...(init.actorsMax === undefined ? {} : { cache: { actorsMax: init.actorsMax } }),
   })
   const controller = createControllerLog({
@@ -497,6 +501,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   return {
     engine,
     host,
+    quarantine,
     controller,
     membership,
     reconciler,

@@ -1,10 +1,9 @@
 // One aggregate on the leader of its partition: its committed state, and the state with everything proposed on top.
 import type { AnyAggregate } from '../core/aggregate.ts'
 import type { AggregateKey } from '../core/command.ts'
-import { applyEvent } from '../core/decide.ts'
 import type { StoredEvent } from '../core/record.ts'
 import type { LocalStore } from '../store/store.ts'
-import { misfitAt } from './misfit-at.ts'
+import { applyStored } from './apply-stored.ts'
 
 /** Command ids that one actor remembers. Older ones are looked up in the store. */
 const commandIdsMax = 1024
@@ -84,13 +83,7 @@ export function* loadActor(store: LocalStore, init: ActorInit): Generator<void, 
 }
 
 function takeCommitted(actor: AggregateActor, event: StoredEvent): void {
-  const { type, version } = event
-  const data = JSON.parse(event.data) as unknown
-  try {
-    actor.committedState = applyEvent(actor.definition, actor.committedState, { type, version, data })
-  } catch (error) {
-    throw misfitAt(error, event)
-  }
+  actor.committedState = applyStored(actor.definition, actor.committedState, event)
   actor.committedSequence = event.sequence
   actor.committedIndex = event.index
   rememberCommandId(actor, event.commandId)

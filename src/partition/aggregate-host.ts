@@ -72,8 +72,10 @@ export interface AggregateHost {
   read(partition: number, read: ConfirmedRead): void
   /** Commands and reads under way. */
   pendingCount(): number
-  /** What waits in one partition that this node leads. */
-  pendingOf(partition: number): PendingStatus
+  /** What waits in one partition that this node leads, or of one of its aggregates. */
+  pendingOf(partition: number, aggregate?: AggregateKey): PendingStatus
+  /** Loads it anew for its next command, where it is kept in memory. False: it is at work just now. */
+  forget?(aggregate: AggregateKey): boolean
   /** Nothing commits here any more: whoever still waits is told that the outcome is unknown. */
   stop(): void
 }
@@ -497,17 +499,27 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     stop() {
       for (const leadership of [...leaderships.values()]) loseLeadership(leadership)
     },
-    pendingOf(partition) {
+    pendingOf(partition, aggregate) {
       const leadership = leaderships.get(partition)
       if (leadership === undefined) return { count: 0, oldest: [], reads: 0 }
-      const { pending, reads, readsWaiting } = leadership
+      const { reads, readsWaiting } = leadership
       // In the order in which they were proposed.
-      const oldest = [...pending].slice(0, pendingNamedMax).map(([index, { record }]) => ({
+      const pending = [...leadership.pending].filter(
+        ([, { actor }]) => aggregate === undefined || actorName(actor.key) === actorName(aggregate),
+      )
+      const oldest = pending.slice(0, pendingNamedMax).map(([index, { record }]) => ({
         aggregate: record.aggregate,
         commandId: record.commandId,
         index,
       }))
-      return { count: pending.size, oldest, reads: reads.size + readsWaiting.length }
+      return { count: pending.length, oldest, reads: reads.size + readsWaiting.length }
+    },
+    forget(aggregate) {
+      const name = actorName(aggregate)
+      for (const { actors, loading } of leaderships.values())
+        if (actors.has(name) || loading.has(name)) return false
+      idle.delete(name)
+      return true
     },
     pendingCount: () => pendingTotal + barrier.count() + loadsTotal,
   }

@@ -7,7 +7,7 @@ import type { Log } from '../core/log.ts'
 import type { Misfit } from '../core/upcast.ts'
 import type { ActorLoader } from './actor-loader.ts'
 import type { ActorInit } from './aggregate-actor.ts'
-import { placeOfMisfit } from './misfit-at.ts'
+import { placeOfMisfit } from './apply-stored.ts'
 
 /** One aggregate, and the first event of it that its code cannot read. */
 export interface QuarantinedAggregate {

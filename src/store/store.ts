@@ -126,6 +126,8 @@ export interface LocalStore {
    */
   aggregates(filter: {
     readonly type?: string
+    /** Those that come later. */
+    readonly after?: AggregateKey
     readonly limit: number
     readonly commitIndexOf?: (partition: number) => number
   }): readonly (AggregateKey & { readonly sequence: number })[]

@@ -74,6 +74,10 @@ t.test(`random histories read the same from memory and from SQLite (GLYN_SEED=${
       store.snapshots({ type: 'bank', limit: 3 }),
       [...store.settings()].sort(),
       store.aggregates({ limit: 1 + upTo(30) }),
+      store.aggregates({
+        after: { type: 'bank_account', id: `p${upTo(8)}-${upTo(5)}` },
+        limit: 1 + upTo(30),
+      }),
       store.aggregates({ limit: 1 + upTo(30), commitIndexOf }),
     ]
     for (const partition of partitions) {

@@ -110,6 +110,10 @@ t.test(`at every step of folds, commits and truncations all reads are whole (GLY
       store.recover(),
       store.eventKinds(),
       store.aggregates({ limit: 1 + upTo(30) }),
+      store.aggregates({
+        after: { type: 'bank_account', id: `p${upTo(8)}-${upTo(5)}` },
+        limit: 1 + upTo(30),
+      }),
       store.aggregates({ limit: 1 + upTo(30), commitIndexOf: partition => (partition * 7) % 300 }),
     ]
     for (const partition of partitions) {

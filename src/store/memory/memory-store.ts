@@ -216,12 +216,13 @@ export function createMemoryStore(options: { readonly storageId?: string } = {})
     latestSnapshot: aggregate => snapshots.get(keyOf(aggregate)),
     settings: () => new Map(settings),
     statistics: () => ({ ...statistics }),
-    aggregates({ type, limit, commitIndexOf }) {
+    aggregates({ type, after, limit, commitIndexOf }) {
       const committed = commitIndexOf ?? (partition => partitions.get(partition)?.hardState.commit ?? 0)
       const listed = []
       for (const stream of [...streams.values()].sort(byTypeAndId)) {
         if (listed.length >= limit) break
         if (type !== undefined && stream.key.type !== type) continue
+        if (after !== undefined && byKey(stream.key, after) <= 0) continue
         const sequence = stream.events.findLastIndex(
           place => place !== undefined && place.index <= committed(place.partition),
         )

@@ -241,17 +241,19 @@ export function createSqliteReader(database: Database, location: string): Sqlite
   }
 
   const aggregates: LocalStore['aggregates'] = database.transaction(
-    ({ type, limit, commitIndexOf }: Parameters<LocalStore['aggregates']>[0]) => {
+    ({ type, after, limit, commitIndexOf }: Parameters<LocalStore['aggregates']>[0]) => {
       const stored = commitIndexOf === undefined ? storedCommits() : undefined
       const committed = commitIndexOf ?? (partition => stored?.get(partition) ?? 0)
       const listed: (AggregateKey & { readonly sequence: number })[] = []
       const tail = tailAggregates(type)
-      const nextInLog = (after: AggregateKey): AggregateKey | undefined => {
-        const key = statements.nextAggregate.get(after.type, after.id)
+      const nextInLog = (before: AggregateKey): AggregateKey | undefined => {
+        const key = statements.nextAggregate.get(before.type, before.id)
         return key !== undefined && (type === undefined || key.type === type) ? key : undefined
       }
-      let inLog = nextInLog({ type: type ?? '', id: '' })
+      let inLog = nextInLog(after ?? { type: type ?? '', id: '' })
       let inTail = tail.next().value
+      while (after !== undefined && inTail !== undefined && compareKeys(inTail[0], after) <= 0)
+        inTail = tail.next().value
       while (listed.length < limit) {
         const order = compareKeys(inLog, inTail?.[0])
         const key = order <= 0 ? inLog : inTail?.[0]

@@ -1,4 +1,6 @@
-// The place of an event that its aggregate could not read, carried by the error from where it is met to where it counts.
+// A stored event is applied; one that its aggregate cannot read is named by the error, from where it is met to where it counts.
+import type { AnyAggregate } from '../core/aggregate.ts'
+import { applyEvent } from '../core/decide.ts'
 import { GlynError, hasCode } from '../core/errors.ts'
 import type { StoredEvent } from '../core/record.ts'
 import type { Misfit } from '../core/upcast.ts'
@@ -11,8 +13,19 @@ export interface MisfitPlace {
   readonly version: number
 }
 
+/** The state after the event. Throws AGGREGATE_FAILED with a {@link MisfitPlace} as details. */
+export function applyStored(definition: AnyAggregate, state: unknown, event: StoredEvent): unknown {
+  const { type, version } = event
+  const data = JSON.parse(event.data) as unknown
+  try {
+    return applyEvent(definition, state, { type, version, data })
+  } catch (error) {
+    throw misfitAt(error, event)
+  }
+}
+
 /** The failure of `applyEvent`, with the event that it failed at. Other errors stay as they are. */
-export function misfitAt(error: unknown, event: StoredEvent): unknown {
+function misfitAt(error: unknown, event: StoredEvent): unknown {
   if (!hasCode(error, 'AGGREGATE_FAILED')) return error
   const { misfit } = error.details as { readonly misfit: Misfit }
   const { sequence, type: eventType, version } = event
