@@ -4,6 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { AnyAggregate } from '../core/aggregate.ts'
 import type { AggregateKey } from '../core/command.ts'
 import { partitionOf } from '../core/partition-of.ts'
+import { isSystemType } from '../core/system-types.ts'
 import type { AggregateBinding } from '../partition/aggregate-host.ts'
 import { applyStored, type MisfitPlace, placeOfMisfit } from '../partition/apply-stored.ts'
 import { hashEntry } from '../store/hash-entry.ts'
@@ -14,6 +15,9 @@ import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import type { SnapshotDifference } from './inspection.ts'
 import { readClusterSettings } from './node-settings.ts'
 import { differenceOf } from './snapshot-rebuilder.ts'
+
+/** The index of each partition that is looked at last. */
+export type Ends = ReadonlyMap<number, number>
 
 type Bindings = ReadonlyMap<string, AggregateBinding>
 
@@ -30,7 +34,7 @@ export function checkCoverage(
 ): DoctorCheck[] {
   const kinds = uncoveredKinds(store, bindings)
   if (kinds.length === 0) {
-    const found = store.eventKinds()
+    const found = store.eventKinds().filter(({ aggregateType }) => !isSystemType(aggregateType))
     const events = found.reduce((sum, kind) => sum + kind.events, 0)
     return [
       ok(
@@ -65,8 +69,11 @@ export function checkClock(store: StoreReader, nowMs: number): DoctorCheck {
   })
 }
 
-/** Every entry of every partition, as far as it is known to be committed. */
-export async function checkChains(store: StoreReader, options: DoctorOptions): Promise<DoctorCheck[]> {
+/** Every entry of every partition up to its end. */
+export async function checkChains(
+  store: StoreReader,
+  { options, ends }: { readonly options: DoctorOptions; readonly ends: Ends },
+): Promise<DoctorCheck[]> {
   const checks: DoctorCheck[] = []
   const faults = store.check()
   if (faults.length > 0)
@@ -77,12 +84,11 @@ export async function checkChains(store: StoreReader, options: DoctorOptions): P
       }),
     )
   else checks.push(ok('database', 'SQLite finds nothing wrong with the file'))
-  const partitions = store.recover()
-  const total = partitions.reduce((sum, { hardState }) => sum + hardState.commit, 0)
+  const total = [...ends.values()].reduce((sum, end) => sum + end, 0)
   let done = 0
   const broken: { readonly partition: number; readonly index: number; readonly reason: string }[] = []
-  for (const { partition, hardState } of partitions) {
-    const steps = verifyLog(store.log(partition), { throughIndex: hardState.commit, hashEntry })
+  for (const [partition, throughIndex] of ends) {
+    const steps = verifyLog(store.log(partition), { throughIndex, hashEntry })
     for (;;) {
       const step = steps.next()
       if (step.done === true) {
@@ -92,13 +98,13 @@ export async function checkChains(store: StoreReader, options: DoctorOptions): P
       options.onProgress?.({ what: 'verifying', done: done + step.value, total })
       await turn()
     }
-    done += hardState.commit
+    done += throughIndex
   }
   if (broken.length === 0)
     checks.push(
       ok(
         'hash chains',
-        `${counted(total, 'entry').replace(/entrys$/, 'entries')} of ${counted(partitions.length, 'partition')} are what was written`,
+        `${counted(total, 'entry').replace(/entrys$/, 'entries')} of ${counted(ends.size, 'partition')} are what was written`,
       ),
     )
   for (const { partition, index, reason } of broken)
@@ -120,9 +126,9 @@ interface Misfitting extends MisfitPlace {
 /** Every aggregate of a type that has a file, from its first event; its snapshot must be what the events say. */
 export async function checkReplay(
   store: StoreReader,
-  { bindings, options }: { readonly bindings: Bindings; readonly options: DoctorOptions },
+  facts: { readonly bindings: Bindings; readonly options: DoctorOptions; readonly ends: Ends },
 ): Promise<DoctorCheck[]> {
-  const commits = new Map(store.recover().map(({ partition, hardState }) => [partition, hardState.commit]))
+  const { bindings, options, ends } = facts
   const partitions = readClusterSettings(store)?.partitions ?? 1
   const total = store
     .eventKinds()
@@ -137,11 +143,12 @@ export async function checkReplay(
       const page = store.aggregates({
         type,
         limit: pageAggregates,
+        commitIndexOf: partition => ends.get(partition) ?? 0,
         ...(after === undefined ? {} : { after }),
       })
       for (const key of page) {
         found.aggregates += 1
-        const replayed = replay(store, { key, binding, partitions, commits })
+        const replayed = replay(store, { key, binding, partitions, ends })
         found.events += replayed.events
         if (replayed.misfit !== null) misfits.push(replayed.misfit)
         differences.push(...replayed.differences)
@@ -164,7 +171,7 @@ function replay(
     readonly binding: AggregateBinding
     /** Of the cluster. */
     readonly partitions: number
-    readonly commits: ReadonlyMap<number, number>
+    readonly ends: Ends
   },
 ): {
   readonly events: number
@@ -172,7 +179,7 @@ function replay(
   readonly differences: readonly SnapshotDifference[]
   readonly snapshot: 'none' | 'current' | 'stale'
 } {
-  const { key, binding, partitions, commits } = work
+  const { key, binding, partitions, ends } = work
   const { definition, definitionId } = binding
   const aggregate = { type: key.type, id: key.id }
   const stored = store.latestSnapshot(aggregate)
@@ -182,7 +189,7 @@ function replay(
   let state: unknown = (definition as AnyAggregate).emptyState
   let events = 0
   const partition = partitionOf(aggregate, partitions)
-  const throughIndex = commits.get(partition) ?? 0
+  const throughIndex = ends.get(partition) ?? 0
   try {
     for (;;) {
       const range = { partition, fromSequence: events + 1, throughIndex, limit: pageEvents }
@@ -197,10 +204,20 @@ function replay(
     return { events, misfit: null, differences, snapshot }
   } catch (error) {
     const place = placeOfMisfit(error)
+    // Data that are no JSON were damaged: the hash chains say where.
+    if (error instanceof SyntaxError)
+      return {
+        events,
+        misfit: { aggregate, ...damaged, sequence: events + 1, reason: textOf(error) },
+        differences,
+        snapshot,
+      }
     if (place === undefined) throw error
     return { events, misfit: { aggregate, ...place, reason: textOf(error) }, differences, snapshot }
   }
 }
+
+const damaged = { misfit: 'apply-failed', eventType: 'damaged', version: 0 } as const
 
 function replayChecks(
   found: { readonly aggregates: number; readonly events: number },

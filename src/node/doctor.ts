@@ -5,7 +5,7 @@ import { hasCode, isGlynError } from '../core/errors.ts'
 import { openStoreReader, type StoreReader } from '../store/sqlite/open-store-reader.ts'
 import { counted, type DoctorCheck, type DoctorOptions, notOk, ok, skipped, textOf } from './doctor-check.ts'
 import { checkConfig, checkDisk, checkNodeVersion, checkPermissions } from './doctor-files.ts'
-import { checkChains, checkClock, checkCoverage, checkReplay } from './doctor-history.ts'
+import { checkChains, checkClock, checkCoverage, checkReplay, type Ends } from './doctor-history.ts'
 import { dialMembers, membersOfStatus } from './doctor-members.ts'
 import { gatherAggregates, type LoadedAggregates } from './loaded-aggregates.ts'
 import type { NodeStatus } from './node-api.ts'
@@ -55,10 +55,11 @@ async function checkStore(
     ]
     if (!options.deep)
       return [...checks, skipped('replay and hash chains', 'they take a while', 'glyn-node doctor --deep')]
+    const ends = endsOf(store, facts.running !== undefined)
     return [
       ...checks,
-      ...(await checkReplay(store, { bindings, options })),
-      ...(await checkChains(store, options)),
+      ...(await checkReplay(store, { bindings, options, ends })),
+      ...(await checkChains(store, { options, ends })),
     ]
   } catch (error) {
     // A file that is damaged says so wherever it is read.
@@ -72,6 +73,14 @@ async function checkStore(
     store.close()
   }
 }
+
+/** Beyond what is committed, a node that runs may take back what it wrote; of one that is stopped, all that is there counts. */
+const endsOf = (store: StoreReader, isRunning: boolean): Ends =>
+  new Map(
+    store
+      .recover()
+      .map(({ partition, hardState, lastIndex }) => [partition, isRunning ? hardState.commit : lastIndex]),
+  )
 
 async function checkCluster(
   store: StoreReader,

@@ -54,6 +54,7 @@ import type { LocalStore } from '../store/store.ts'
 import { createChangeLog } from './change-log.ts'
 import { clusterView } from './cluster-view.ts'
 import { type Contacts, createContacts } from './contacts.ts'
+import { createEventLifter, type EventLifter } from './lift-events.ts'
 import { createLocalPartitions } from './local-partitions.ts'
 import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
 import { createNoContact } from './no-contact.ts'
@@ -102,6 +103,7 @@ export interface NodeParts {
   readonly engine: RaftEngine
   readonly host: AggregateHost
   readonly quarantine: Quarantine
+  readonly lifter: EventLifter
   readonly controller: ControllerLog
   readonly membership: Membership
   readonly reconciler: Reconciler
@@ -164,10 +166,14 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     nameOf: peerId => shortNameOf(peerId),
     listenerOf,
   })
+  const lifter = createEventLifter({ aggregates: init.aggregates, log })
   let failure: Error | undefined
   const reactions = createReactions({
     environment: {
-      store,
+      store: {
+        readAggregate: store.readAggregate,
+        readPartition: (partition, range) => lifter.lift(store.readPartition(partition, range)),
+      },
       clock,
       log,
       execute: (partition, command) => host.execute(partition, command),
@@ -502,6 +508,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     engine,
     host,
     quarantine,
+    lifter,
     controller,
     membership,
     reconciler,
