@@ -147,8 +147,8 @@ function ofRunning(options: DoctorOptions, running: NodeStatus | Error | undefin
   checks.push(
     problems.length === 0
       ? ok('problems', 'the node knows of none')
-      : notOk('problems', problems.join('; '), {
-          remedy: 'glyn-node status shows them',
+      : notOk('problems', `the node knows of ${problems.length}; the first: ${problems[0]}`, {
+          remedy: 'glyn-node status shows all of them',
           details: { problems },
         }),
   )
