@@ -30,6 +30,16 @@ const commands: readonly { readonly name: string; readonly summary: string; read
     load: async context => (await import('./commands/events.ts')).createEventsCommand(context),
   },
   {
+    name: 'stats',
+    summary: 'show what a node, or one aggregate, amounts to',
+    load: async context => (await import('./commands/stats.ts')).createStatsCommand(context),
+  },
+  {
+    name: 'snapshot',
+    summary: 'show the snapshot of an aggregate, or make snapshots again',
+    load: async context => (await import('./commands/snapshot.ts')).createSnapshotCommand(context),
+  },
+  {
     name: 'query',
     summary: 'ask a query a question',
     load: async context => (await import('./commands/query.ts')).createQueryCommand(context),
@@ -78,6 +88,11 @@ const commands: readonly { readonly name: string; readonly summary: string; read
     name: 'explain',
     summary: 'show where an aggregate lives, why, and how far its replicas and queries are',
     load: async context => (await import('./commands/explain.ts')).createExplainCommand(context),
+  },
+  {
+    name: 'doctor',
+    summary: 'check an installation: files, history, disk, keys, members',
+    load: async context => (await import('./commands/doctor.ts')).createDoctorCommand(context),
   },
   {
     name: 'recover',

@@ -59,6 +59,11 @@ export const errorTable = {
   QUERY_FAILED: kind(false, 1, 'The query stopped, or its question threw.'),
   QUERY_LAGGING: kind(true, 4, 'The query has not seen the position asked for within the deadline.'),
   AGGREGATE_FAILED: kind(false, 1, 'The code of the aggregate threw.'),
+  AGGREGATE_QUARANTINED: kind(
+    false,
+    1,
+    'The history of this aggregate does not fit its file: an unknown event or version, or code that throws.',
+  ),
   MESSAGE_TOO_LARGE: kind(false, 2, 'A command or its events exceed the size limit.'),
   INTERNAL: kind(false, 1, 'A mistake of ours. Please report it.'),
 } as const satisfies Record<string, ErrorKind>

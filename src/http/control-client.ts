@@ -17,6 +17,7 @@ import { sendAppends } from './append-call.ts'
 import { readBackupBytes } from './backup-call.ts'
 import { type BatchConnection, openBatchConnection } from './batch-connection.ts'
 import { createHttpCalls, type HttpTarget } from './http-calls.ts'
+import { createInspectionClient } from './inspection-client.ts'
 import { createQueriesClient } from './queries-client.ts'
 import { readLineGroups } from './read-lines.ts'
 import { statusOfRejection } from './status-of-error.ts'
@@ -35,6 +36,10 @@ export type RemoteNode = Pick<
   | 'append'
   | 'loadAggregate'
   | 'loadEvents'
+  | 'latestSnapshot'
+  | 'aggregateStats'
+  | 'systemStats'
+  | 'rebuildSnapshots'
   | 'query'
   | 'queries'
   | 'subscribe'
@@ -122,6 +127,7 @@ export function createControlClient(target: HttpTarget): ControlClient {
       })
     },
     queries: createQueriesClient(calls),
+    ...createInspectionClient(calls),
     subscribe: options => subscribeResuming(calls, options),
     async publish(message) {
       const call = {

@@ -14,6 +14,7 @@ import { addClusterRoutes } from './cluster-routes.ts'
 import { bindSocket } from './control-socket.ts'
 import { addEventRoutes } from './event-routes.ts'
 import { watchIdleSockets } from './idle-sockets.ts'
+import { addInspectionRoutes } from './inspection-routes.ts'
 import { addMessageRoutes } from './message-routes.ts'
 import { createMetrics } from './metrics.ts'
 import { addQueryRoutes } from './query-routes.ts'
@@ -170,6 +171,7 @@ function createApp(context: ServerContext, access: Access): FastifyInstance {
   }
   context.metrics.observe(app)
   addAggregateRoutes(app, context)
+  addInspectionRoutes(app, context)
   addBatchRoute(app, context)
   addAppendRoute(app, context)
   addEventRoutes(app, context)

@@ -40,6 +40,7 @@ export const statusOfError: Readonly<Record<ErrorCode, number>> = {
   QUERY_FAILED: 500,
   QUERY_LAGGING: 503,
   AGGREGATE_FAILED: 500,
+  AGGREGATE_QUARANTINED: 500,
   MESSAGE_TOO_LARGE: 413,
   INTERNAL: 500,
 }

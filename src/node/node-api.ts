@@ -6,10 +6,12 @@ import type { EventFilter } from '../core/event-filter.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Position } from '../core/position.ts'
 import type { NewQueryMessage } from '../core/query-message.ts'
+import type { QuarantineStatus } from '../partition/quarantine.ts'
 import type { QueryStatus } from '../query/query.ts'
 import type { ReactionStatus } from '../reaction/reactions.ts'
 import type { Append, AppendResult } from '../store/shared-store.ts'
 import type { Explanation } from './explanation.ts'
+import type { InspectionApi, SystemStats } from './inspection.ts'
 import type { QueriesApi } from './queries-api.ts'
 
 export type { LeaveProgress } from '../cluster/leaving.ts'
@@ -92,6 +94,8 @@ export interface NodeStatus {
   readonly queries: readonly QueryStatus[]
   /** Handlers and processes, as far as this node runs them: for the partitions that it leads. */
   readonly reactions: readonly ReactionStatus[]
+  /** Aggregates whose history does not fit their file, as far as this node met them since it runs. */
+  readonly quarantined: QuarantineStatus
   /** What is degraded and what to do, in words. Empty when all is well. */
   readonly problems: readonly string[]
 }
@@ -163,7 +167,7 @@ export interface NodeSubscribers {
   readonly error: string | null
 }
 
-export interface NodeApi {
+export interface NodeApi extends InspectionApi {
   readonly peerId: string
   readonly clusterId: string
   addresses(): readonly string[]
@@ -225,6 +229,8 @@ export interface NodeApi {
    */
   backup(options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>
   status(): Promise<NodeStatus>
+  /** Counts of this node: of its disk, and of what was asked of it since it runs. */
+  systemStats(): Promise<SystemStats>
   placement(): Promise<PlacementStatus>
   /**
    * Where an aggregate lives, why there, how far its replicas and queries are, and the last changes of leadership. It

@@ -28,6 +28,7 @@ import {
   type AggregateHost,
   createAggregateHost,
 } from '../partition/aggregate-host.ts'
+import { createQuarantine, type Quarantine } from '../partition/quarantine.ts'
 import {
   createRaftEngine,
   type GroupListener,
@@ -54,6 +55,7 @@ import type { LocalStore } from '../store/store.ts'
 import { createChangeLog } from './change-log.ts'
 import { clusterView } from './cluster-view.ts'
 import { type Contacts, createContacts } from './contacts.ts'
+import { createEventLifter, type EventLifter } from './lift-events.ts'
 import { createLocalPartitions } from './local-partitions.ts'
 import { createLogCopy, type LogCopy } from './log-copy.ts'
 import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
@@ -103,6 +105,8 @@ const handOverMsMax = 1500
 export interface NodeParts {
   readonly engine: RaftEngine
   readonly host: AggregateHost
+  readonly quarantine: Quarantine
+  readonly lifter: EventLifter
   readonly controller: ControllerLog
   readonly membership: Membership
   readonly reconciler: Reconciler
@@ -166,10 +170,14 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     nameOf: peerId => shortNameOf(peerId),
     listenerOf,
   })
+  const lifter = createEventLifter({ aggregates: init.aggregates, log })
   let failure: Error | undefined
   const reactions = createReactions({
     environment: {
-      store,
+      store: {
+        readAggregate: store.readAggregate,
+        readPartition: (partition, range) => lifter.lift(store.readPartition(partition, range)),
+      },
       clock,
       log,
       execute: (partition, command) => host.execute(partition, command),
@@ -194,12 +202,14 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   const ownAggregates = [...reactions.aggregates].map(
     ([type, definition]) => [type, { definition, definitionId: ownCode }] as const,
   )
+  const quarantine = createQuarantine({ clock, log })
   const host: AggregateHost = createAggregateHost({
     engine,
     store,
     clock,
     log,
     aggregates: new Map([...init.aggregates, ...ownAggregates]),
+    quarantine,
     ...(init.actorsMax === undefined ? {} : { cache: { actorsMax: init.actorsMax } }),
   })
   const controller = createControllerLog({
@@ -515,6 +525,8 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   return {
     engine,
     host,
+    quarantine,
+    lifter,
     controller,
     membership,
     reconciler,

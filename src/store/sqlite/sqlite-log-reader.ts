@@ -46,7 +46,7 @@ export function openSqliteLogReader(path: string): SqliteLogReader {
   }
 }
 
-/** Throws STORE_FORMAT. */
+/** Throws STORE_FORMAT unless it is a database of ours, of the newest format. */
 export function checkFormat(database: Database, path: string): void {
   const found = Number(database.pragma('user_version', { simple: true }))
   const newest = migrations.at(-1)?.version ?? 0
