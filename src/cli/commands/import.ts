@@ -99,7 +99,7 @@ async function openInput(io: Io, file: string): Promise<Input> {
 
 async function withBar<Result>(
   io: Io,
-  { bytes }: Input,
+  { bytes, name }: Input,
   what: string,
   work: (
     onProgress: (progress: { readonly events: number; readonly bytes: number }) => void,
@@ -108,6 +108,8 @@ async function withBar<Result>(
   const bar = createWayBar(io, what)
   try {
     return await work(progress => bar.update(progress.bytes, bytes, `${progress.events} events`))
+  } catch (error) {
+    throw toFileError(error, name)
   } finally {
     bar.stop()
   }
