@@ -56,8 +56,7 @@ export async function restoreBackup(
       await finish(directory)
       return summary
     } catch (error) {
-      await clear(directory)
-      await finish(directory)
+      await takeBack(directory, options.log)
       throw error
     }
   } finally {
@@ -90,6 +89,16 @@ async function begin(directory: string, name: string): Promise<void> {
 
 async function clear(directory: string): Promise<void> {
   for (const file of await readdir(directory)) if (isOurs(file)) await rm(join(directory, file))
+}
+
+/** Where that fails, too, the directory goes on saying that it is half a backup. */
+async function takeBack(directory: string, log: Log): Promise<void> {
+  try {
+    await clear(directory)
+    await finish(directory)
+  } catch (error) {
+    log.warn({ error: String(error) }, `restore: what was made in ${directory} could not be taken away`)
+  }
 }
 
 /** From now on what lies there is what it is. */
