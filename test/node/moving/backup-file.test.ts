@@ -189,7 +189,14 @@ t.test('half a restore starts no node; it begins anew, or leaves nothing', async
   mkdirSync(directory, { recursive: true })
   await restore(bytes, directory)
   writeFileSync(join(directory, restoringName), '{}\n')
-  await t.rejects(createNode({ topic: 'test', dataDirectory: directory, aggregates: [counter] }), {
+  const starting = createNode({ topic: 'test', dataDirectory: directory, aggregates: [counter] })
+  t.teardown(() =>
+    starting.then(
+      node => node.close(),
+      () => {},
+    ),
+  )
+  await t.rejects(starting, {
     code: 'STORE_CORRUPT',
     message: /holds half of a backup/,
   })
