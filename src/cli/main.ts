@@ -100,6 +100,26 @@ const commands: readonly { readonly name: string; readonly summary: string; read
     load: async context => (await import('./commands/recover.ts')).createRecoverCommand(context),
   },
   {
+    name: 'export',
+    summary: 'write the events of a store to a file',
+    load: async context => (await import('./commands/export.ts')).createExportCommand(context),
+  },
+  {
+    name: 'import',
+    summary: 'read the events of an export into a running node',
+    load: async context => (await import('./commands/import.ts')).createImportCommand(context),
+  },
+  {
+    name: 'backup',
+    summary: 'write the history of the whole cluster into one file, or verify such a file',
+    load: async context => (await import('./commands/backup.ts')).createBackupCommand(context),
+  },
+  {
+    name: 'restore',
+    summary: 'make a new data directory from a backup',
+    load: async context => (await import('./commands/restore.ts')).createRestoreCommand(context),
+  },
+  {
     name: 'init',
     summary: 'make a config folder to start from',
     load: async context => (await import('./commands/init.ts')).createInitCommand(context),

@@ -46,6 +46,12 @@ export const errorTable = {
   STORE_READ_ONLY: kind(false, 6, 'The database cannot be written.'),
   STORE_FULL: kind(false, 6, 'The disk is full.'),
   STORE_CORRUPT: kind(false, 6, 'The database is damaged.'),
+  SEQUENCE_CONFLICT: kind(
+    false,
+    1,
+    'The aggregate is at another sequence than expected, or has other events there.',
+  ),
+  FILE_DAMAGED: kind(false, 1, 'An export or a backup is damaged or cut off.'),
   IDENTITY_MISMATCH: kind(false, 1, 'The identity key and the database do not belong together.'),
   TRANSACTION_FAILED: kind(false, 1, 'A transaction of the store failed.'),
   TRANSACTION_ROLLED_BACK: kind(false, 1, 'A transaction of the store was rolled back.'),

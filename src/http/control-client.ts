@@ -13,6 +13,8 @@ import type {
   PlacementStatus,
   PublishedMessage,
 } from '../node/node-api.ts'
+import { sendAppends } from './append-call.ts'
+import { readBackupBytes } from './backup-call.ts'
 import { type BatchConnection, openBatchConnection } from './batch-connection.ts'
 import { createHttpCalls, type HttpTarget } from './http-calls.ts'
 import { createInspectionClient } from './inspection-client.ts'
@@ -31,6 +33,7 @@ const leaveSilenceMsMax = 15_000
 export type RemoteNode = Pick<
   NodeApi,
   | 'execute'
+  | 'append'
   | 'loadAggregate'
   | 'loadEvents'
   | 'latestSnapshot'
@@ -42,6 +45,7 @@ export type RemoteNode = Pick<
   | 'subscribe'
   | 'publish'
   | 'subscribers'
+  | 'backup'
   | 'status'
   | 'placement'
   | 'explain'
@@ -76,6 +80,8 @@ export function createControlClient(target: HttpTarget): ControlClient {
       )
       return answer as Outcome
     },
+    append: (appends, { timeoutMs = defaultTimeoutMs, signal } = {}) =>
+      sendAppends(calls, appends, { timeoutMs, signal }),
     async loadAggregate(type, id, { timeoutMs = defaultTimeoutMs, signal } = {}) {
       const path = `${aggregatePath(type, id)}?timeoutMs=${timeoutMs}`
       const answer = await calls.call({ method: 'GET', path, timeoutMs: timeoutMs + graceMs, signal })
@@ -137,6 +143,7 @@ export function createControlClient(target: HttpTarget): ControlClient {
       const answer = await calls.call({ method: 'GET', path, timeoutMs: timeoutMs + graceMs })
       return answer as readonly NodeSubscribers[]
     },
+    backup: ({ signal } = {}) => readBackupBytes(calls, signal ?? new AbortController().signal),
     async status() {
       const answer = await calls.call({ method: 'GET', path: '/v1/cluster', timeoutMs: defaultTimeoutMs })
       return answer as NodeStatus

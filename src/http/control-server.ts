@@ -8,6 +8,7 @@ import type { Log } from '../core/log.ts'
 import type { NodeApi } from '../node/node-api.ts'
 import { addAggregateRoutes } from './aggregate-routes.ts'
 import { addAppendRoute } from './append-route.ts'
+import { addBackupRoute } from './backup-route.ts'
 import { addBatchRoute } from './batch-route.ts'
 import { addClusterRoutes } from './cluster-routes.ts'
 import { bindSocket } from './control-socket.ts'
@@ -174,6 +175,7 @@ function createApp(context: ServerContext, access: Access): FastifyInstance {
   addBatchRoute(app, context)
   addAppendRoute(app, context)
   addEventRoutes(app, context)
+  addBackupRoute(app, context)
   addQueryRoutes(app, context)
   addMessageRoutes(app, context)
   addClusterRoutes(app, context)

@@ -19,6 +19,7 @@ import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
 import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
+import { writeBackup } from './moving/write-backup.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
 import { createNodeInspection } from './node-inspection.ts'
 import { type CompleteNodeOptions, type NodeOptions, nodeDefaults } from './node-options.ts'
@@ -142,6 +143,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       assembled.membership.learn(readContacts(store))
       assembled.membership.greet(options.bootstrap)
     }
+    const clusterSettings = settings
     const { partitions } = settings
     assembled.startMembership()
     await settle(assembled, settings, { ...starting, clock })
@@ -200,6 +202,13 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       problemsOf: partition => problemsOf(sources(), partition),
     })
 
+    const appender = createAppender({
+      router: assembled.router,
+      clock,
+      partitions,
+      here: (partition, appends) => assembled.host.append(partition, appends),
+      there: assembled.remote.append,
+    })
     const name = options.name ?? mesh.peerId.slice(-6)
     const inspection = createNodeInspection({
       mesh,
@@ -213,13 +222,6 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       partitions,
     })
     const counts = createCallCounts()
-    const appender = createAppender({
-      router: assembled.router,
-      clock,
-      partitions,
-      here: (partition, appends) => assembled.host.append(partition, appends),
-      there: assembled.remote.append,
-    })
 
     const subscribers = createSubscribers({
       self: mesh.peerId,
@@ -358,6 +360,13 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       async subscribers({ timeoutMs = subscribersTimeoutMs } = {}) {
         return await subscribers.list({ timeoutMs: checkPositive('timeoutMs', timeoutMs) })
       },
+      backup: ({ signal: given } = {}) =>
+        writeBackup({
+          copy: assembled.logCopy,
+          settings: clusterSettings,
+          timeMs: clock.wallTime(),
+          signal: given === undefined ? closed.signal : AbortSignal.any([closed.signal, given]),
+        }),
       async status() {
         const seen = sources()
         const facts = {

@@ -222,6 +222,12 @@ export interface NodeApi extends InspectionApi {
   publish(message: NewQueryMessage): Promise<PublishedMessage>
   /** Which nodes run which queries: asks every member, each for `timeoutMs` (default 2000) at most. Sorted by node name. */
   subscribers(options?: { readonly timeoutMs?: number }): Promise<readonly NodeSubscribers[]>
+  /**
+   * A backup of all partitions while the node runs: the bytes of one file, which `glyn-node restore` takes. Everything that
+   * was acknowledged before the call is in it, and nothing that is not committed; each partition up to where it was when the
+   * backup began. Throws UNAVAILABLE when a partition has no leader, or none of its replicas can be read.
+   */
+  backup(options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>
   status(): Promise<NodeStatus>
   /** Counts of this node: of its disk, and of what was asked of it since it runs. */
   systemStats(): Promise<SystemStats>

@@ -57,6 +57,7 @@ import { clusterView } from './cluster-view.ts'
 import { type Contacts, createContacts } from './contacts.ts'
 import { createEventLifter, type EventLifter } from './lift-events.ts'
 import { createLocalPartitions } from './local-partitions.ts'
+import { createLogCopy, type LogCopy } from './log-copy.ts'
 import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
 import { createNoContact } from './no-contact.ts'
 import { createRemoteAggregates, type RemoteAggregates, serveAggregates } from './remote-aggregates.ts'
@@ -120,6 +121,7 @@ export interface NodeParts {
   readonly inbox: MessageInbox
   readonly reactions: Reactions
   readonly contacts: Contacts
+  readonly logCopy: LogCopy
   state(): ClusterState
   /** 1..partitions; empty before the cluster is known. */
   dataPartitions(): readonly number[]
@@ -507,6 +509,18 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   }
   serveAggregates(rpc, served)
   serveAppends(rpc, served)
+  const logCopy = createLogCopy({
+    ...served,
+    self: mesh.peerId,
+    rpc,
+    clock,
+    log,
+    engine,
+    router,
+    isConnected: peerId => mesh.isConnected(peerId),
+    isLocal,
+    replicasOf,
+  })
 
   return {
     engine,
@@ -527,6 +541,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     inbox,
     reactions,
     contacts,
+    logCopy,
     state,
     dataPartitions,
     isLocal,

@@ -81,6 +81,8 @@ export interface AggregateHost {
     aggregate: AggregateKey,
     range: { readonly fromSequence: number; readonly limit: number },
   ): Promise<readonly StoredEvent[]>
+  /** An index up to which everything is committed that was acknowledged before the call. Only on the leader. */
+  head(partition: number): Promise<number>
   committed(partition: number, range: { readonly from: number; readonly to: number }): void
   roleChanged(partition: number, change: RoleChange): void
   read(partition: number, read: ConfirmedRead): void
@@ -228,8 +230,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     } catch (error) {
       // A command that was accepted keeps its outcome, also when its events cannot be read any more.
       if (!hasCode(error, 'AGGREGATE_QUARANTINED') || !isCurrent(leadership)) throw error
-      const rows = storedRows(leadership, envelope.aggregate, envelope.commandId)
-      const first = firstOf(leadership, rows)
+      const first = storedOutcome(leadership, envelope.aggregate, envelope.commandId)
       if (first === undefined) throw error
       return first
     }
@@ -515,10 +516,16 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     actor: AggregateActor,
     commandId: string,
   ): Accepted | undefined {
-    return firstOf(leadership, firstRows(leadership, actor, commandId))
+    return outcomeOf(leadership, firstRows(leadership, actor, commandId))
   }
 
-  function firstOf(leadership: Leadership, rows: readonly StoredEvent[]): Accepted | undefined {
+  /** The same for an aggregate that has no actor, because its history does not fit its code. */
+  function storedOutcome(leadership: Leadership, key: AggregateKey, commandId: string): Accepted | undefined {
+    const { partition, commitIndex } = leadership
+    return outcomeOf(leadership, store.readCommand(key, { partition, commandId, throughIndex: commitIndex }))
+  }
+
+  function outcomeOf(leadership: Leadership, rows: readonly StoredEvent[]): Accepted | undefined {
     const last = rows.at(-1)
     if (last === undefined) return undefined
     const replicas = replicasAt(engine.status(leadership.partition), last.index)
@@ -532,15 +539,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     commandId: string,
   ): readonly StoredEvent[] {
     if (!actor.commandIds.has(commandId) && actor.knowsAllCommandIds) return []
-    return storedRows(leadership, actor.key, commandId)
-  }
-
-  function storedRows(
-    { partition, commitIndex }: Leadership,
-    key: AggregateKey,
-    commandId: string,
-  ): readonly StoredEvent[] {
-    return store.readCommand(key, { partition, commandId, throughIndex: commitIndex })
+    const { partition, commitIndex } = leadership
+    return store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex })
   }
 
   function roleChanged(partition: number, change: RoleChange): void {
@@ -589,6 +589,11 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
         sequence: committedSequence,
         index: leadership.commitIndex,
       }
+    },
+    async head(partition) {
+      const leadership = leadershipOf(partition)
+      await barrier.pass(leadership)
+      return leadership.commitIndex
     },
     async loadEvents(partition, aggregate, range) {
       checkAggregateKey(aggregate)

@@ -295,6 +295,9 @@ export function createCoreNode(
       })
       return { id: `m-${published.length}`, peers: 2 }
     },
+    async *backup() {
+      yield Buffer.from('no backup: this node has no log')
+    },
     async subscribers({ timeoutMs = 0 } = {}) {
       const query = { name: 'sum', version: 1, state: 'running', lag: 0, lastError: null } as const
       const messages = { handled: published.length, failed: 0, dropped: 0 }
