@@ -3,23 +3,36 @@
 export {
   type Aggregate,
   type AnyAggregate,
+  type CheckedCommand,
+  type CommandSchemas,
   type Decision,
   defineAggregate,
   type Rejection,
   reject,
+  type SentCommand,
   type Upcast,
 } from './core/aggregate.ts'
+export type { CodeOf, CommandOf, EnvelopesOf, EventOf, OutcomeOf, StateOf } from './core/aggregate-types.ts'
 export type { AggregateKey, Command, Metadata } from './core/command.ts'
 export { type ErrorBody, type ErrorCode, GlynError, isGlynError } from './core/errors.ts'
-export type { DomainEvent, EventEnvelope } from './core/event.ts'
+export type { DomainEvent, EnvelopeOf, EventEnvelope } from './core/event.ts'
 export type { EventFilter } from './core/event-filter.ts'
 export type { Log, LogFields } from './core/log.ts'
 export type { Accepted, Outcome, Rejected } from './core/outcome.ts'
 export type { Position } from './core/position.ts'
 export type { NewQueryMessage, QueryMessage } from './core/query-message.ts'
 export { tokenOf } from './core/token.ts'
+export { type Client, type ConnectOptions, connect } from './http/connect.ts'
 export { createNode } from './node/create-node.ts'
 export type { Explanation, LeadershipChange, ReplicaExplanation } from './node/explanation.ts'
+export type {
+  DefinitionFilter,
+  GlynNode,
+  LoadEventsOptions,
+  QueryOptions,
+  SubscribeOptions,
+  TypedCalls,
+} from './node/glyn-node.ts'
 export type {
   ExecuteOptions,
   LeaveProgress,
@@ -39,19 +52,23 @@ export type { ParkedApi, ParkedOptions } from './node/parked-api.ts'
 export { createPeerClient, type PeerClient, type PeerClientOptions } from './node/peer-client.ts'
 export type { QueriesApi } from './node/queries-api.ts'
 export type { SqlApi, SqlOptions } from './node/sql-api.ts'
-export { defineAnswer, defineQuery } from './query/define-query.ts'
+export { type AnyQuery, type AnyQueryFunction, defineAnswer, defineQuery } from './query/define-query.ts'
 export type { ParkedList, ParkedOutcome, ParkedSelection, ParkedSummary } from './query/parked-operations.ts'
 export type {
   Answer,
   AnswerWithSchema,
+  AnyAnswers,
   BuildProgress,
   MessageCounts,
+  QueryAnswers,
   QueryBuild,
   QueryDefinition,
   QueryFunction,
+  QueryParameters,
   QueryState,
   QueryStatus,
 } from './query/query.ts'
+export type { AnswerOf, JsonOf, ParametersOf, QuestionOf } from './query/query-types.ts'
 export type { SqlAnswer, SqlValue } from './query/sql-limits.ts'
 export {
   type After,
@@ -65,12 +82,15 @@ export {
   send,
 } from './reaction/actions.ts'
 export {
+  type AnyHandler,
+  type AnyHandlerFunction,
   defineHandler,
   type HandlerContext,
   type HandlerDefinition,
   type HandlerFunction,
 } from './reaction/define-handler.ts'
 export {
+  type AnyProcess,
   defineProcess,
   type ProcessDefinition,
   type ProcessReaction,

@@ -9,6 +9,7 @@ import { createRpc } from '../mesh/create-rpc.ts'
 import { defaultTiming } from '../partition/raft-engine.ts'
 import { toEventEnvelope } from '../store/event-envelope.ts'
 import { checkMetadata, checkPositive, refuseOwnNames } from './check-arguments.ts'
+import { serveClients } from './client-calls.ts'
 import { closeInReverse } from './close-in-reverse.ts'
 import { createCommandId } from './command-id.ts'
 import { openDataDirectory } from './data-directory.ts'
@@ -16,6 +17,7 @@ import { diskOf } from './disk-of.ts'
 import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
+import { type GlynNode, withDefinitions } from './glyn-node.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
 import { type CompleteNodeOptions, type NodeOptions, nodeDefaults } from './node-options.ts'
@@ -53,7 +55,7 @@ const finishTimeoutMs = 5000
  * Starts a node. Resolves when it belongs to a cluster and takes commands. Throws GlynError: INVALID_ARGUMENT,
  * INSECURE_LISTEN, ALREADY_RUNNING, IDENTITY_MISMATCH, CLUSTER_MISMATCH, MEMBER_REMOVED, and those of the store.
  */
-export async function createNode(given: NodeOptions): Promise<NodeApi> {
+export async function createNode(given: NodeOptions): Promise<GlynNode> {
   const options: CompleteNodeOptions = { ...nodeDefaults, ...given }
   checkOptions(options)
   const { log } = options
@@ -87,6 +89,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
     const mesh = await startMesh({ options, directory, clock })
     closers.push(() => mesh.stop())
     const rpc = createRpc({ mesh, clock, log })
+    const clients = serveClients(rpc, clock)
     parts = assembleNode({
       mesh,
       rpc,
@@ -224,7 +227,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       log.info({}, 'node: stopped')
     }
 
-    return {
+    const api: NodeApi = {
       peerId: mesh.peerId,
       clusterId: settings.clusterId,
       addresses: () => mesh.addresses(),
@@ -356,6 +359,8 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         return closing
       },
     }
+    clients.attach(api)
+    return withDefinitions(api)
   } catch (error) {
     await closeAll().catch(complainOfClosing)
     throw error

@@ -125,7 +125,8 @@ export interface LoadedDefinitions {
 }
 
 /** Events as an async iterable, once through: `for await (const event of node.subscribe(…))`. */
-export interface Subscription extends AsyncIterable<EventEnvelope> {
+export interface Subscription<Envelope extends EventEnvelope = EventEnvelope>
+  extends AsyncIterable<Envelope> {
   /**
    * Where to go on: a token of all that was handed out so far, whole commands only. Saved after the work on an event, it
    * makes that work happen at least once; the events of a command that was cut in the middle come again.

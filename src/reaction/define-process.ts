@@ -37,8 +37,8 @@ export interface ProcessDefinition<State, Event extends DomainEvent = DomainEven
   readonly startFrom?: 'now' | 'beginning'
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the one place where processes of all states meet.
-export type AnyProcess = ProcessDefinition<any, any>
+/** Any process: every definition can be given where this is asked for. */
+export type AnyProcess = ProcessDefinition<unknown>
 
 /** Checks the definition and returns it, typed. Throws INVALID_ARGUMENT that names the field. */
 export function defineProcess<State, Event extends DomainEvent = DomainEvent>(
