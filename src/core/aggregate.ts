@@ -93,7 +93,7 @@ export type SentCommand<Schemas extends CommandSchemas> = {
 interface Inferred<
   State,
   Cmd extends Command,
-  One extends DomainEvent,
+  One,
   Many extends DomainEvent,
   Known extends DomainEvent,
   Code extends string,
@@ -102,6 +102,9 @@ interface Inferred<
   handle(state: State, command: Cmd): One | readonly Many[] | Rejection<Code>
   apply(state: State, event: Known): State
 }
+
+/** Where `handle` yields lists only, the compiler takes the list for the one event too. */
+type Alone<One> = Exclude<One, readonly unknown[]>
 
 /** `apply` has to know every event that `handle` yields. */
 type Applies<State, Yielded, Known> = [Yielded] extends [Known]
@@ -120,28 +123,28 @@ export function defineAggregate<
   State,
   Type extends string,
   Kind extends string,
-  One extends DomainEvent<Type> = never,
+  One extends DomainEvent<Type> | readonly unknown[] = never,
   Many extends DomainEvent<Kind> = never,
-  Known extends DomainEvent = One | Many,
+  Known extends DomainEvent = Alone<One> | Many,
   Code extends string = never,
 >(
   definition: Inferred<State, CheckedCommand<Schemas>, One, Many, Known, Code> & {
     readonly commands: Schemas
-  } & Applies<State, One | Many, Known>,
+  } & Applies<State, Alone<One> | Many, Known>,
 ): Aggregate<State, CheckedCommand<Schemas>, Known, Code, SentCommand<Schemas>>
 export function defineAggregate<
   State,
   Cmd extends Command,
   Type extends string,
   Kind extends string,
-  One extends DomainEvent<Type> = never,
+  One extends DomainEvent<Type> | readonly unknown[] = never,
   Many extends DomainEvent<Kind> = never,
-  Known extends DomainEvent = One | Many,
+  Known extends DomainEvent = Alone<One> | Many,
   Code extends string = never,
 >(
   definition: Inferred<State, Cmd, One, Many, Known, Code> &
     Pick<Aggregate<State, Cmd>, 'commands'> &
-    Applies<State, One | Many, Known>,
+    Applies<State, Alone<One> | Many, Known>,
 ): Aggregate<State, Cmd, Known, Code>
 export function defineAggregate<
   State,

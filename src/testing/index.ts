@@ -1,8 +1,10 @@
-// What `glyn-node/testing` exports: the simulator, for your aggregates, queries, handlers and processes.
+// What `glyn-node/testing` exports: given/when/then, and the simulator, for your aggregates, queries, handlers and processes.
 export type { AnyAggregate } from '../core/aggregate.ts'
 export type { AnyQuery } from '../query/define-query.ts'
 export type { AnyHandler } from '../reaction/define-handler.ts'
 export type { AnyProcess } from '../reaction/define-process.ts'
+export { type Expected, type FormerEvent, type Given, type GivenEvent, given, type When } from './given.ts'
+export { eventsOf, type GivenEvents, givenEvents, type QueryEvent } from './given-events.ts'
 export { type SimulateOptions, type SimulateReport, simulate } from './simulate.ts'
 export type { SimulatedClient } from './simulator/client.ts'
 export type { Invariant, InvariantView } from './simulator/invariant.ts'

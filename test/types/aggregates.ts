@@ -91,6 +91,30 @@ const never = defineAggregate({
 same<CodeOf<typeof never>, never>()
 same<EventOf<typeof never>, { type: 'Added'; data: number }>()
 
+// A list only, and an upcast.
+const list = defineAggregate({
+  type: 'list',
+  emptyState: { total: 0 },
+  commands: { Add: z.object({ by: z.number().default(1) }) },
+  handle: (_state, { data }) => [
+    { type: 'Added', version: 2, data: { by: data.by } },
+    { type: 'Told', data: {} },
+  ],
+  apply: (state, event) => (event.type === 'Added' ? { total: state.total + event.data.by } : state),
+  upcast: { Added: [data => data] },
+})
+same<EventOf<typeof list>['type'], 'Added' | 'Told'>()
+same<Extract<EventOf<typeof list>, { type: 'Added' }>['data'], { by: number }>()
+same<CodeOf<typeof list>, never>()
+defineAggregate({
+  type: 'wrong',
+  emptyState: 0,
+  handle: (_state, command: Command<'Add', number>) => [{ type: 'Added', data: command.data }],
+  apply: state => state,
+  // @ts-expect-error: there is no such event
+  upcast: { Nothing: [data => data] },
+})
+
 // Events of former days: apply knows more than handle yields.
 const old = defineAggregate({
   type: 'old',
@@ -130,7 +154,7 @@ defineAggregate({
   },
 })
 
-export const all: readonly AnyAggregate[] = [counter, account, explicit, explicit4, never, old]
+export const all: readonly AnyAggregate[] = [counter, account, explicit, explicit4, never, old, list]
 
 defineAggregate({
   type: 'wrong',
