@@ -19,7 +19,7 @@ t.test('the programs of docs/library.md', async t => {
   const folder = directoryOf(t)
   cpSync(join(root, 'config'), join(folder, 'config'), { recursive: true })
   for (const { language, file, text } of snippetsOf('docs/library.md')) {
-    if (file === null) return t.fail(`a snippet of ${language} without a name: ${text}`)
+    if (file === null) throw new Error(`a snippet of ${language} without a name: ${text}`)
     writeFileSync(join(folder, file), text)
   }
   const run = async (file: string, ...args: string[]): Promise<{ stdout: string; stderr: string }> =>
