@@ -21,6 +21,7 @@ export type { Log, LogFields } from './core/log.ts'
 export type { Accepted, Outcome, Rejected } from './core/outcome.ts'
 export type { Position } from './core/position.ts'
 export type { NewQueryMessage, QueryMessage } from './core/query-message.ts'
+export type { RecordedEvent, StoredEvent } from './core/record.ts'
 export { tokenOf } from './core/token.ts'
 export { type Client, type ConnectOptions, connect } from './http/connect.ts'
 export { createNode } from './node/create-node.ts'
@@ -35,6 +36,8 @@ export type {
 } from './node/glyn-node.ts'
 export type {
   ExecuteOptions,
+  GivenAppend,
+  GivenAppendResult,
   LeaveProgress,
   LoadedAggregate,
   MemberStatus,
@@ -97,3 +100,15 @@ export {
   type ProcessRejection,
 } from './reaction/define-process.ts'
 export type { ReactionStatus } from './reaction/reactions.ts'
+export { checkAppends } from './store/check-append.ts'
+export type { PostgresOptions } from './store/postgres/postgres-options.ts'
+export { postgresStore } from './store/postgres/postgres-store.ts'
+export type {
+  Append,
+  AppendOptions,
+  AppendResult,
+  SharedSnapshot,
+  SharedStatistics,
+  SharedStore,
+  StoreBinding,
+} from './store/shared-store.ts'

@@ -24,6 +24,8 @@ const transferRetryMsMax = 60_000
 /** Who led this long took it: what came before is forgotten. */
 const takenMs = 5000
 const submitTimeoutMs = 5000
+/** Entries that one replica may be behind another and still be as good an heir: they are on their way. */
+const onItsWayMax = 100
 
 export interface ReconcilerInit {
   readonly clock: Clock
@@ -42,8 +44,11 @@ export interface ReconcilerInit {
 
 export interface Reconciler {
   start(): void
-  /** From now on, lead nothing: hand every leadership to a reachable voter. Resolves with how many are left at the deadline. */
-  handOver(options: { readonly timeoutMs: number }): Promise<{ readonly left: number }>
+  /**
+   * From now on, lead nothing: hand every leadership to a reachable voter, the one that is preferred if it can take it.
+   * Resolves with how many were to be handed over, and how many of them are left at the deadline.
+   */
+  handOver(options: { readonly timeoutMs: number }): Promise<{ readonly led: number; readonly left: number }>
   stop(): void
 }
 
@@ -140,7 +145,11 @@ export function createReconciler(init: ReconcilerInit): Reconciler {
       })
   }
 
+  /** By partition: who was asked to take over already, oldest first. */
+  const asked = new Map<number, readonly ReplicaId[]>()
+
   function handOverRound(): number {
+    const state = controller.state()
     let left = 0
     for (const partition of init.partitions()) {
       const raft = init.group(partition)
@@ -150,9 +159,15 @@ export function createReconciler(init: ReconcilerInit): Reconciler {
       if (others.length === 0) continue
       left += 1
       // After a pause of this process nobody has answered yet: that comes with the next heartbeats.
-      const [heir] = others.filter(({ active }) => active).sort((a, b) => b.match - a.match)
+      const active = others.filter(other => other.active)
+      const heir = heirOf(active, {
+        preference: wantedOf(state, partition)?.voters ?? [],
+        asked: asked.get(partition),
+      })
       if (heir === undefined || status.transferTarget !== null) continue
-      if (raft.transferLeadership(heir.id)) init.touch(partition)
+      if (!raft.transferLeadership(heir.id)) continue
+      asked.set(partition, [...(asked.get(partition) ?? []), heir.id])
+      init.touch(partition)
     }
     return left
   }
@@ -173,18 +188,49 @@ export function createReconciler(init: ReconcilerInit): Reconciler {
       const deadline = clock.now() + timeoutMs
       // Otherwise the partitions that prefer this node would come straight back to it.
       await init.sayGoodbye()
-      let left = handOverRound()
+      const led = handOverRound()
+      let left = led
       while (left > 0 && clock.now() < deadline) {
         await new Promise<void>(resolve => clock.after(20, resolve))
         left = handOverRound()
       }
-      return { left }
+      return { led, left }
     },
     stop() {
       isHandingOver = true
       cancel()
     },
   }
+}
+
+interface Heir {
+  readonly id: ReplicaId
+  readonly match: number
+}
+
+/**
+ * One that is asked for the first time, has as much of the log as the others, give or take what is on its way, and is the
+ * preferred one: another would only hand the leadership on, and callers would wait twice.
+ */
+function heirOf(
+  candidates: readonly Heir[],
+  {
+    preference,
+    asked = [],
+  }: { readonly preference: readonly ReplicaId[]; readonly asked: readonly ReplicaId[] | undefined },
+): Heir | undefined {
+  const best = Math.max(...candidates.map(({ match }) => match))
+  const timesAsked = ({ id }: Heir): number => asked.filter(other => other === id).length
+  const isBehind = ({ match }: Heir): boolean => best - match > onItsWayMax
+  const place = ({ id }: Heir): number =>
+    preference.includes(id) ? preference.indexOf(id) : preference.length
+  return candidates.toSorted(
+    (a, b) =>
+      timesAsked(a) - timesAsked(b) ||
+      Number(isBehind(a)) - Number(isBehind(b)) ||
+      place(a) - place(b) ||
+      b.match - a.match,
+  )[0]
 }
 
 function wantedOf(state: ClusterState, partition: number): Placement | undefined {

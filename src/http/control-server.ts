@@ -7,6 +7,7 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { NodeApi } from '../node/node-api.ts'
 import { addAggregateRoutes } from './aggregate-routes.ts'
+import { addAppendRoute } from './append-route.ts'
 import { addBatchRoute } from './batch-route.ts'
 import { addClusterRoutes } from './cluster-routes.ts'
 import { bindSocket } from './control-socket.ts'
@@ -169,6 +170,7 @@ function createApp(context: ServerContext, access: Access): FastifyInstance {
   context.metrics.observe(app)
   addAggregateRoutes(app, context)
   addBatchRoute(app, context)
+  addAppendRoute(app, context)
   addEventRoutes(app, context)
   addQueryRoutes(app, context)
   addMessageRoutes(app, context)

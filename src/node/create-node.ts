@@ -8,6 +8,7 @@ import { partitionOf } from '../core/partition-of.ts'
 import { createRpc } from '../mesh/create-rpc.ts'
 import { defaultTiming } from '../partition/raft-engine.ts'
 import { toEventEnvelope } from '../store/event-envelope.ts'
+import { createAppender } from './appender.ts'
 import { checkMetadata, checkPositive, refuseOwnNames } from './check-arguments.ts'
 import { serveClients } from './client-calls.ts'
 import { closeInReverse } from './close-in-reverse.ts'
@@ -50,6 +51,8 @@ const eventsLimit = 1000
 const handOverTimeoutMs = 5000
 /** What was accepted before the stop is finished within this time. */
 const finishTimeoutMs = 5000
+/** Between the last answer and hanging up, for a node that has handed something over. */
+const lingerMs = 300
 
 /**
  * Starts a node. Resolves when it belongs to a cluster and takes commands. Throws GlynError: INVALID_ARGUMENT,
@@ -192,6 +195,14 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       problemsOf: partition => problemsOf(sources(), partition),
     })
 
+    const appender = createAppender({
+      router: assembled.router,
+      clock,
+      partitions,
+      here: (partition, appends) => assembled.host.append(partition, appends),
+      there: assembled.remote.append,
+    })
+
     const subscribers = createSubscribers({
       self: mesh.peerId,
       rpc,
@@ -218,11 +229,14 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       state = 'stopping'
       log.info({}, 'node: stopping')
       await assembled.reactions.drain()
-      const { left } = await assembled.reconciler.handOver({ timeoutMs: handOverTimeoutMs })
+      const { led, left } = await assembled.reconciler.handOver({ timeoutMs: handOverTimeoutMs })
       if (left > 0) log.warn({ left }, 'node: some leaderships could not be handed over in time')
       const { host, router, leaderWait } = assembled
-      const isFinished = (): boolean => host.pendingCount() + router.underWay() + leaderWait.waiting() === 0
+      const isFinished = (): boolean =>
+        host.pendingCount() + router.underWay() + leaderWait.waiting() + appender.underWay() === 0
       await waitUntil(isFinished, { clock, timeoutMs: finishTimeoutMs })
+      // That this node hangs up costs the others some time, just when they take up what they were handed.
+      if (led > left) await new Promise<void>(resolve => clock.after(lingerMs, resolve))
       await closeAll()
       log.info({}, 'node: stopped')
     }
@@ -252,6 +266,10 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
           there: (peerId, attempt) =>
             assembled.remote.execute(peerId, partition, envelope, attempt.timeoutMs),
         })
+      },
+      async append(appends, appendOptions = {}) {
+        const timeoutMs = checkPositive('timeoutMs', appendOptions.timeoutMs ?? executeTimeoutMs)
+        return await appender.append(appends, { timeoutMs, signal: appendOptions.signal })
       },
       async loadAggregate(type, id, readOptions = {}) {
         const aggregate = { type, id }

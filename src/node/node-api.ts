@@ -8,6 +8,7 @@ import type { Position } from '../core/position.ts'
 import type { NewQueryMessage } from '../core/query-message.ts'
 import type { QueryStatus } from '../query/query.ts'
 import type { ReactionStatus } from '../reaction/reactions.ts'
+import type { Append, AppendResult } from '../store/shared-store.ts'
 import type { Explanation } from './explanation.ts'
 import type { QueriesApi } from './queries-api.ts'
 
@@ -26,6 +27,14 @@ export interface ReadOptions {
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
 }
+
+/** Events that were decided elsewhere, of one aggregate: appended together or not at all. The node names the partition. */
+export type GivenAppend = Omit<Append, 'partition'>
+
+/** As a store answers, with the partition that `index` is of. */
+export type GivenAppendResult =
+  | (Extract<AppendResult, { type: 'appended' }> & { readonly partition: number })
+  | Exclude<AppendResult, { type: 'appended' }>
 
 export interface LoadedAggregate<State = unknown> {
   readonly aggregate: AggregateKey
@@ -162,6 +171,14 @@ export interface NodeApi {
   definitions(): LoadedDefinitions
   /** Throws GlynError. A rejection by the domain is an outcome. */
   execute(type: string, id: string, command: Command, options?: ExecuteOptions): Promise<Outcome>
+  /**
+   * Appends events as they are: nothing is decided, types need not be loaded, but what loaded code cannot `apply` is refused
+   * (AGGREGATE_FAILED). One result for each, in order; those of one aggregate are made in their order. A command id counts
+   * once per aggregate, for ever, as for commands. Durable and published as commands are. Each append is atomic by itself:
+   * when the call throws, some may be written. The same call again, with the same ids, finds out: those are `duplicate`.
+   * Throws INVALID_ARGUMENT before anything is written, MESSAGE_TOO_LARGE, OVERLOADED, UNAVAILABLE.
+   */
+  append(appends: readonly GivenAppend[], options?: ReadOptions): Promise<readonly GivenAppendResult[]>
   /** Linearizable: includes every command acknowledged before the call. */
   loadAggregate(type: string, id: string, options?: ReadOptions): Promise<LoadedAggregate>
   /** Linearizable; by sequence. */

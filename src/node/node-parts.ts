@@ -15,6 +15,7 @@ import { createReconciler, type Reconciler } from '../cluster/reconciler.ts'
 import { lastNodeObstacle, removalObstacle } from '../cluster/removal-obstacle.ts'
 import { createSeats, type Seats } from '../cluster/seats.ts'
 import type { Clock, Random } from '../core/clock.ts'
+import type { AggregateKey } from '../core/command.ts'
 import { GlynError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
@@ -57,6 +58,7 @@ import { createLocalPartitions } from './local-partitions.ts'
 import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
 import { createNoContact } from './no-contact.ts'
 import { createRemoteAggregates, type RemoteAggregates, serveAggregates } from './remote-aggregates.ts'
+import { serveAppends } from './remote-appends.ts'
 import { createTopicGate } from './topic-gate.ts'
 
 export interface NodePartsInit {
@@ -477,11 +479,11 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     init.onFatal(error)
   }
 
-  serveAggregates(rpc, {
+  const served = {
     host,
     leaderWait,
     isMember,
-    checkPartition(partition, aggregate) {
+    checkPartition(partition: number, aggregate: AggregateKey) {
       const partitions = init.settings()?.partitions
       // The others may know of a node that joins before it has heard their answer.
       if (partitions === undefined)
@@ -492,7 +494,9 @@ export function assembleNode(init: NodePartsInit): NodeParts {
         `partition is ${partition} for ${aggregate.type} ${aggregate.id}; allowed: the one its hash names among ${partitions}`,
       )
     },
-  })
+  }
+  serveAggregates(rpc, served)
+  serveAppends(rpc, served)
 
   return {
     engine,

@@ -5,7 +5,7 @@ import { invariant } from '../core/assert.ts'
 import type { Clock } from '../core/clock.ts'
 import type { AggregateKey, CommandEnvelope } from '../core/command.ts'
 import { type Decided, decide } from '../core/decide.ts'
-import { GlynError, hasCode } from '../core/errors.ts'
+import { GlynError, hasCode, isGlynError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { checkAggregateKey, checkName } from '../core/names.ts'
@@ -15,10 +15,19 @@ import { isSnapshotDue } from '../core/snapshot-policy.ts'
 import { isSystemType } from '../core/system-types.ts'
 import type { ConfirmedRead, RoleChange } from '../raft/raft.ts'
 import { encodeRecord } from '../store/record-codec.ts'
+import type { Append, AppendResult } from '../store/shared-store.ts'
 import type { LocalStore } from '../store/store.ts'
 import { createActorLoader } from './actor-loader.ts'
 import { type AggregateActor, actorBytes, rememberCommandId } from './aggregate-actor.ts'
 import { snapshotOf } from './aggregate-snapshot.ts'
+import {
+  type AppendAnswer,
+  byAggregate,
+  duplicateOf,
+  inOrder,
+  opaqueAggregate,
+  stateAfter,
+} from './given-appends.ts'
 import { fromKept, keptOutcomeAggregate, keptOutcomeKey, refusalOf, toKeep } from './kept-outcome.ts'
 import { notLeader, refusal, unknownOutcome } from './leader-errors.ts'
 import { createLeadership, type Leadership, type PendingCommand } from './leadership.ts'
@@ -56,6 +65,11 @@ export interface LoadedState {
 export interface AggregateHost {
   /** Only on the leader: throws NOT_LEADER with `details: { leader, term }` elsewhere. */
   execute(partition: number, command: CommandEnvelope): Promise<Outcome>
+  /**
+   * Events that were decided elsewhere; types whose code is not loaded are welcome. One answer for each, in order. Only on
+   * the leader. The caller has checked them: `node/check-append.ts`.
+   */
+  append(partition: number, appends: readonly Append[]): Promise<readonly AppendAnswer[]>
   /** Linearizable. Only on the leader. */
   load(partition: number, aggregate: AggregateKey): Promise<LoadedState>
   /** Linearizable. Only on the leader. */
@@ -230,7 +244,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     if (decided.type === 'failed' || decided.type === 'rejected' || decided.events.length === 0) {
       if (keeper !== undefined && decided.type !== 'failed') {
         const keeping = toKeep(decided, actor.proposedSequence)
-        return fromKept(await propose(leadership, keeper, envelope, keeping).promise, envelope)
+        return fromKept(await proposeDecided(leadership, keeper, envelope, keeping).promise, envelope)
       }
       // Nothing to store, but the answer speaks of a state: it must be the state of a leader, and a committed one.
       await barrier.pass(leadership, actor.proposedIndex)
@@ -245,15 +259,75 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       })
     }
     try {
-      return await propose(leadership, actor, envelope, decided).promise
+      return await proposeDecided(leadership, actor, envelope, decided).promise
     } catch (error) {
       // Events that fit no entry together are refused like one that is too large by itself.
       const rejection = keeper === undefined ? undefined : refusalOf(error)
       if (keeper === undefined || rejection === undefined) throw error
       const keeping = toKeep({ type: 'rejected', rejection }, actor.proposedSequence)
-      return fromKept(await propose(leadership, keeper, envelope, keeping).promise, envelope)
+      return fromKept(await proposeDecided(leadership, keeper, envelope, keeping).promise, envelope)
     }
   }
+
+  async function append(partition: number, appends: readonly Append[]): Promise<readonly AppendAnswer[]> {
+    const leadership = leadershipOf(partition)
+    const answers: AppendAnswer[] = []
+    await Promise.all(
+      byAggregate(appends).map(async group => {
+        const [first] = group
+        invariant(first !== undefined, 'a group has members')
+        try {
+          refuseOverload()
+          const { aggregate } = first.append
+          const found = actorOf(leadership, aggregate, bindingOrOpaque(aggregate.type))
+          const actor = found instanceof Promise ? await found : found
+          const answered = inOrder(group, one => appendOne(leadership, actor, one))
+          if (found instanceof Promise) letGo(leadership, actor)
+          for (const { place, answer } of await answered) answers[place] = answer
+        } catch (error) {
+          if (!isGlynError(error)) throw error
+          for (const { place } of group) answers[place] = { type: 'failed', error }
+        }
+      }),
+    )
+    return answers
+  }
+
+  /** What is to be proposed is proposed at once, so that appends of one aggregate stay in their order. */
+  function appendOne(leadership: Leadership, actor: AggregateActor, given: Append): Promise<AppendResult> {
+    const { commandId, expectedSequence, events } = given
+    const same = leadership.underWay.get(underWayKey(actor.key, commandId))
+    if (same !== undefined) {
+      return same.promise.then(outcome => {
+        invariant(outcome.type === 'accepted', 'what was proposed is never refused')
+        return duplicateOf(toStoredEvents(same.record, outcome.position))
+      })
+    }
+    const first = firstRows(leadership, actor, commandId)
+    if (first.length > 0) return Promise.resolve(duplicateOf(first))
+    const sequence = actor.proposedSequence
+    if (expectedSequence !== sequence) {
+      // This speaks of a state, too: it must be the state of a leader, and a committed one.
+      return barrier.pass(leadership, actor.proposedIndex).then(() => ({ type: 'conflict', sequence }))
+    }
+    refuseOverload()
+    const state = stateAfter(actor.definition, actor.proposedState, events)
+    const { promise } = propose(leadership, actor, {
+      commandId,
+      timeMs: given.timeMs,
+      metadata: given.metadata,
+      events,
+      stateAfter: state,
+      name: `the append ${commandId}`,
+    })
+    return promise.then(outcome => {
+      invariant(outcome.type === 'accepted', 'what was proposed is never refused')
+      return { type: 'appended', index: outcome.position.index }
+    })
+  }
+
+  const bindingOrOpaque = (type: string): AggregateBinding =>
+    init.aggregates.get(type) ?? { definition: opaqueAggregate, definitionId: '' }
 
   /** Where the outcome of this command is kept when it has no events. */
   function keeperOf(leadership: Leadership, { commandId }: CommandEnvelope): AggregateActor {
@@ -304,23 +378,40 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     )
   }
 
-  function propose(
+  function proposeDecided(
     leadership: Leadership,
     actor: AggregateActor,
     envelope: CommandEnvelope,
     decided: Extract<Decided, { type: 'accepted' }>,
   ): PendingCommand {
-    const record: CommandRecord = {
-      aggregate: actor.key,
+    return propose(leadership, actor, {
       commandId: envelope.commandId,
-      firstSequence: actor.proposedSequence + 1,
       timeMs: clock.wallTime(),
       metadata: JSON.stringify(envelope.metadata),
       events: decided.events,
+      stateAfter: decided.state,
+      name: envelope.command.type,
+    })
+  }
+
+  function propose(
+    leadership: Leadership,
+    actor: AggregateActor,
+    proposal: Pick<CommandRecord, 'commandId' | 'timeMs' | 'metadata' | 'events'> & {
+      readonly stateAfter: unknown
+      /** For people. */
+      readonly name: string
+    },
+  ): PendingCommand {
+    const { stateAfter, name, ...rest } = proposal
+    const record: CommandRecord = {
+      aggregate: actor.key,
+      firstSequence: actor.proposedSequence + 1,
+      ...rest,
     }
     const payload = encodeRecord(record)
     if (payload.length > limits.entryBytesMax) {
-      const text = `${actor.key.type}: ${envelope.command.type} yields ${payload.length} bytes; allowed: ${limits.entryBytesMax}`
+      const text = `${actor.key.type}: ${name} yields ${payload.length} bytes; allowed: ${limits.entryBytesMax}`
       throw new GlynError('MESSAGE_TOO_LARGE', text)
     }
     const raft = engine.group(leadership.partition)
@@ -334,18 +425,18 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const pending: PendingCommand = {
       actor,
       record,
-      stateAfter: decided.state,
+      stateAfter,
       bytes: payload.length,
       promise,
       resolve,
       reject,
     }
     leadership.pending.set(result.index, pending)
-    leadership.underWay.set(underWayKey(actor.key, envelope.commandId), pending)
+    leadership.underWay.set(underWayKey(actor.key, record.commandId), pending)
     leadership.actors.set(actorName(actor.key), actor)
     actor.pending += 1
-    actor.proposedState = decided.state
-    actor.proposedSequence += decided.events.length
+    actor.proposedState = stateAfter
+    actor.proposedSequence += record.events.length
     actor.proposedIndex = result.index
     pendingTotal += 1
     pendingBytes += pending.bytes
@@ -408,13 +499,22 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     actor: AggregateActor,
     commandId: string,
   ): Accepted | undefined {
-    if (!actor.commandIds.has(commandId) && actor.knowsAllCommandIds) return undefined
-    const { partition, commitIndex } = leadership
-    const rows = store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex })
+    const rows = firstRows(leadership, actor, commandId)
     const last = rows.at(-1)
     if (last === undefined) return undefined
-    const replicas = replicasAt(engine.status(partition), last.index)
+    const replicas = replicasAt(engine.status(leadership.partition), last.index)
     return acceptedWith(rows, { replicas, isReplayed: true })
+  }
+
+  /** The events of a command id that are in the log already; none when it is unknown. */
+  function firstRows(
+    leadership: Leadership,
+    actor: AggregateActor,
+    commandId: string,
+  ): readonly StoredEvent[] {
+    if (!actor.commandIds.has(commandId) && actor.knowsAllCommandIds) return []
+    const { partition, commitIndex } = leadership
+    return store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex })
   }
 
   function roleChanged(partition: number, change: RoleChange): void {
@@ -447,6 +547,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
 
   return {
     execute,
+    append,
     async load(partition, aggregate) {
       checkAggregateKey(aggregate)
       const binding = bindingOf(aggregate.type)
@@ -465,11 +566,14 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     },
     async loadEvents(partition, aggregate, range) {
       checkAggregateKey(aggregate)
-      bindingOf(aggregate.type)
       const leadership = leadershipOf(partition)
       refuseOverload()
       await barrier.pass(leadership)
-      return store.readAggregate(aggregate, { partition, ...range, throughIndex: leadership.commitIndex })
+      const throughIndex = leadership.commitIndex
+      const found = store.readAggregate(aggregate, { partition, ...range, throughIndex })
+      // A history can be read without its code; a name that is nowhere is a slip of the pen.
+      if (found.length === 0) bindingOf(aggregate.type)
+      return found
     },
     committed,
     roleChanged,

@@ -29,7 +29,7 @@ export type AppendResult =
 export interface AppendOptions {
   /** All appends or none: when one conflicts, or is a duplicate, throws TRANSACTION_ROLLED_BACK that says which and why. */
   readonly isAtomic?: boolean
-  /** An append that is given up may have been written all the same. */
+  /** Rejects with its reason. An append that is given up may have been written all the same. */
   readonly signal?: AbortSignal
 }
 
@@ -59,7 +59,9 @@ export interface StoreBinding {
  * Every call is safe beside any other, from any number of processes. Each partition is one totally ordered log: indexes grow
  * in the order in which appends become visible, without gaps, so a reader that has read through an index never finds
  * something new below it. Failures are GlynErrors: UNAVAILABLE (retryable: cannot be reached; an append may have been
- * written), EVENT_STORE_ERROR, STORE_FORMAT, STORE_FULL, STORE_READ_ONLY, TRANSACTION_FAILED, TRANSACTION_ROLLED_BACK.
+ * written), EVENT_STORE_ERROR, STORE_FORMAT, STORE_FULL, STORE_READ_ONLY, TRANSACTION_FAILED, TRANSACTION_ROLLED_BACK;
+ * INVALID_ARGUMENT for what no store keeps as it is (see `check-append.ts`), SHUTTING_DOWN after `close`. Each node has a
+ * store object of its own, which it opens and closes.
  */
 export interface SharedStore {
   /** Where people find it, without secrets: `postgres://db.example:5432/bank`, or `memory`. */
@@ -88,15 +90,15 @@ export interface SharedStore {
   /** The last index of every partition that has one. */
   heads(): Promise<ReadonlyMap<number, number>>
   latestSnapshot(aggregate: AggregateKey): Promise<SharedSnapshot | undefined>
-  /** Keeps the one with the highest sequence of each aggregate. A cache: may be lost. */
+  /** Keeps the one with the highest sequence of each aggregate, and of equals the last. A cache: may be lost. */
   writeSnapshots(snapshots: readonly SharedSnapshot[]): Promise<void>
-  /** Aggregates with at least one event, by type and id, after `after`; for listing. */
+  /** Aggregates with at least one event, by type and id in the order of their UTF-8 bytes, after `after`; for listing. */
   aggregates(filter: {
     readonly type?: string
     readonly after?: AggregateKey
     readonly limit: number
   }): Promise<readonly (AggregateKey & { readonly sequence: number })[]>
   statistics(): Promise<SharedStatistics>
-  /** Waits for what is under way. Idempotent. */
+  /** Waits for what is under way. Idempotent. The history stays. */
   close(): Promise<void>
 }

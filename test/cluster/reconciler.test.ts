@@ -44,6 +44,7 @@ function setting(init: {
 }) {
   const clock = createManualClock()
   const transfers: number[] = []
+  const heirs: string[] = []
   const changes: { readonly partition: number; readonly change: ConfigurationChange }[] = []
   const nodes = new Map(
     [...'abcde'].map((peerId): [string, ClusterNode] => [
@@ -55,8 +56,9 @@ function setting(init: {
   const groupOf = (partition: number, status: RaftStatus): Raft =>
     ({
       status: () => init.statusNow?.() ?? status,
-      transferLeadership() {
+      transferLeadership(to) {
         transfers.push(clock.now())
+        heirs.push(to)
         return true
       },
       changeConfiguration(change: ConfigurationChange) {
@@ -81,7 +83,7 @@ function setting(init: {
   })
   reconciler.start()
   t.teardown(() => reconciler.stop())
-  return { clock, transfers, changes, reconciler }
+  return { clock, transfers, heirs, changes, reconciler }
 }
 
 t.test('a preferred leader that does not take over is asked again, and ever more rarely', async t => {
@@ -167,3 +169,28 @@ t.test('a node that stood still hands over as soon as somebody answers it again'
   await done
   t.equal(left, 0)
 })
+
+t.test(
+  'leaderships are handed to whom they would go next, and to another if that one does not take them',
+  async t => {
+    const given = statusOf(place('abcd'))
+    const matches: Readonly<Record<string, number>> = {
+      [idOf('b')]: 9000,
+      [idOf('c')]: 9950,
+      [idOf('d')]: 10_000,
+    }
+    const status: RaftStatus = {
+      ...given,
+      lastIndex: 10_000,
+      progress: given.progress.map(one => ({ ...one, match: matches[one.id] ?? 10_000 })),
+    }
+    const { clock, heirs, reconciler } = setting({
+      groups: new Map([[1, status]]),
+      wanted: new Map([[1, place('abcd')]]),
+    })
+    const done = reconciler.handOver({ timeoutMs: 100 })
+    await clock.advance(200)
+    t.same(await done, { led: 1, left: 1 }, 'nobody took it')
+    t.same(heirs.slice(0, 3), [idOf('c'), idOf('d'), idOf('b')], 'b would be the next, but is far behind')
+  },
+)

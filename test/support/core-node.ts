@@ -188,6 +188,31 @@ export function createCoreNode(
       })
       return outcome
     },
+    async append(appends) {
+      return appends.map(({ aggregate, expectedSequence, commandId, timeMs, metadata, events: given }) => {
+        const { type, id } = aggregate
+        const history = historyOf(type, id)
+        if (expectedSequence !== history.length) return { type: 'conflict', sequence: history.length }
+        const partition = partitionOf(aggregate, partitionCount)
+        const position = { partition, index: headOf(partition) + 1 }
+        for (const [place, event] of given.entries()) {
+          const sequence = expectedSequence + place + 1
+          events.push({
+            id: `${type}/${id}/${sequence}`,
+            aggregate,
+            sequence,
+            position,
+            type: event.type,
+            version: event.version,
+            data: JSON.parse(event.data) as unknown,
+            metadata: JSON.parse(metadata) as Record<string, string>,
+            commandId,
+            time: new Date(timeMs).toISOString(),
+          })
+        }
+        return { type: 'appended', ...position }
+      })
+    },
     async loadAggregate(type, id) {
       return load(type, id)
     },
