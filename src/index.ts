@@ -40,6 +40,7 @@ export type {
   GivenAppendResult,
   LeaveProgress,
   LoadedAggregate,
+  LoadedDefinitions,
   MemberStatus,
   NodeApi,
   NodeStatus,
@@ -56,6 +57,7 @@ export { createPeerClient, type PeerClient, type PeerClientOptions } from './nod
 export type { QueriesApi } from './node/queries-api.ts'
 export type { SqlApi, SqlOptions } from './node/sql-api.ts'
 export { type AnyQuery, type AnyQueryFunction, defineAnswer, defineQuery } from './query/define-query.ts'
+export type { ParkedCounts } from './query/parked-entries.ts'
 export type { ParkedList, ParkedOutcome, ParkedSelection, ParkedSummary } from './query/parked-operations.ts'
 export type {
   Answer,
@@ -99,6 +101,7 @@ export {
   type ProcessReaction,
   type ProcessRejection,
 } from './reaction/define-process.ts'
+export type { LastError } from './reaction/reaction.ts'
 export type { ReactionStatus } from './reaction/reactions.ts'
 export { checkAppends } from './store/check-append.ts'
 export type { PostgresOptions } from './store/postgres/postgres-options.ts'

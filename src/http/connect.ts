@@ -14,6 +14,7 @@ import { retrying } from './retrying.ts'
 const callTimeoutMs = 10_000
 const connectTimeoutMs = 10_000
 
+/** What leads to a cluster beside the target. */
 export interface ConnectOptions {
   /** For an address that begins with http: what the node was started with (GLYN_HTTP_TOKEN, --http-token-file). */
   readonly token?: string

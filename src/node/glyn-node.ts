@@ -18,6 +18,7 @@ export interface LoadEventsOptions extends ReadOptions {
   readonly limit?: number
 }
 
+/** How a query is asked. */
 export interface QueryOptions extends ReadOptions {
   /** A token of a command: the answer includes what that command did. */
   readonly after?: string

@@ -14,6 +14,7 @@ import type { QueriesApi } from './queries-api.ts'
 
 export type { LeaveProgress } from '../cluster/leaving.ts'
 
+/** How a command is sent. */
 export interface ExecuteOptions {
   /** A retry with the same id returns the first outcome. A UUIDv7 when left out. */
   readonly commandId?: string
@@ -23,6 +24,7 @@ export interface ExecuteOptions {
   readonly signal?: AbortSignal
 }
 
+/** How long to try, and how to give up. */
 export interface ReadOptions {
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
@@ -36,6 +38,7 @@ export type GivenAppendResult =
   | (Extract<AppendResult, { type: 'appended' }> & { readonly partition: number })
   | Exclude<AppendResult, { type: 'appended' }>
 
+/** An aggregate as its leader has it. */
 export interface LoadedAggregate<State = unknown> {
   readonly aggregate: AggregateKey
   /** 0 for an aggregate without events: `state` is the empty state then. */
@@ -44,6 +47,7 @@ export interface LoadedAggregate<State = unknown> {
   readonly position: Position
 }
 
+/** One member of the cluster, as the node sees it that was asked. */
 export interface MemberStatus {
   readonly peerId: string
   readonly name: string
@@ -57,6 +61,7 @@ export interface MemberStatus {
   readonly lastWords: string | null
 }
 
+/** One partition: who leads it and who holds it. */
 export interface PartitionStatus {
   readonly id: number
   /** Peer id, or null when this node knows of none. */
@@ -68,6 +73,7 @@ export interface PartitionStatus {
   readonly commitIndex: number
 }
 
+/** The node that was asked, its cluster, its queries, and what is wrong. */
 export interface NodeStatus {
   readonly node: {
     readonly peerId: string
@@ -96,6 +102,7 @@ export interface NodeStatus {
   readonly problems: readonly string[]
 }
 
+/** Which node holds which partition, and what has to move. */
 export interface PlacementStatus {
   readonly partitions: readonly {
     readonly id: number
@@ -127,6 +134,7 @@ export interface PlacementStatus {
   readonly asWanted: boolean
 }
 
+/** What a node has loaded. */
 export interface LoadedDefinitions {
   /** By aggregate type: the command names that its schemas list, or null when it has no list. */
   readonly aggregates: ReadonlyMap<string, readonly string[] | null>
@@ -143,6 +151,7 @@ export interface Subscription<Envelope extends EventEnvelope = EventEnvelope>
   token(): string
 }
 
+/** A message that was sent. */
 export interface PublishedMessage {
   /** Of the message: a UUIDv7. */
   readonly id: string
@@ -164,10 +173,13 @@ export interface NodeSubscribers {
   readonly error: string | null
 }
 
+/** What a running node does, by name; `GlynNode` adds definitions and their types. */
 export interface NodeApi {
   readonly peerId: string
   readonly clusterId: string
+  /** Where others reach this node: multiaddrs with `/p2p/<peer id>`. */
   addresses(): readonly string[]
+  /** What this node has loaded. */
   definitions(): LoadedDefinitions
   /** Throws GlynError. A rejection by the domain is an outcome. */
   execute(type: string, id: string, command: Command, options?: ExecuteOptions): Promise<Outcome>
@@ -219,7 +231,9 @@ export interface NodeApi {
   publish(message: NewQueryMessage): Promise<PublishedMessage>
   /** Which nodes run which queries: asks every member, each for `timeoutMs` (default 2000) at most. Sorted by node name. */
   subscribers(options?: { readonly timeoutMs?: number }): Promise<readonly NodeSubscribers[]>
+  /** This node, its cluster as it sees it, its queries, and what is wrong. */
   status(): Promise<NodeStatus>
+  /** Which node holds which partition, and what has to move. */
   placement(): Promise<PlacementStatus>
   /**
    * Where an aggregate lives, why there, how far its replicas and queries are, and the last changes of leadership. It

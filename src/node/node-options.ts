@@ -5,6 +5,7 @@ import type { AnyQuery, AnyQueryFunction } from '../query/define-query.ts'
 import type { AnyHandler, AnyHandlerFunction } from '../reaction/define-handler.ts'
 import type { AnyProcess } from '../reaction/define-process.ts'
 
+/** What `createNode` takes. `topic` and `dataDirectory` have to be given. */
 export interface NodeOptions {
   /** The gossipsub topic that committed events are published on. */
   readonly topic: string

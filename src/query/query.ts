@@ -15,6 +15,7 @@ import type { StoredEvent } from '../core/record.ts'
  */
 export type QueryFunction<Event extends DomainEvent = DomainEvent> = {
   // A method: one that is for certain events can be given where one for any events is asked for.
+  /** Awaited; the next events come afterwards. */
   call(aggregateId: string, events: readonly EnvelopeOf<Event>[]): void | Promise<void>
 }['call']
 
@@ -71,6 +72,7 @@ export type QueryParameters = Readonly<Record<string, unknown>>
 /** Answers a question. What it returns is made JSON. */
 export type Answer<Parameters, Result = unknown> = {
   // A method: one with typed parameters can be given where one for any parameters is asked for.
+  /** Synchronous or not; it only reads. */
   call(db: Database, parameters: Parameters): Result
 }['call']
 
@@ -90,6 +92,7 @@ export interface AnyAnswers {
 export interface AnswerWithSchema<Schema extends StandardSchemaV1, Result = unknown> {
   /** Any Standard Schema (zod, valibot, arktype …). The answer gets what it returns. */
   readonly parameters: Schema
+  /** Synchronous or not; it only reads. */
   answer(db: Database, parameters: StandardSchemaV1.InferOutput<Schema>): Result
 }
 
@@ -126,6 +129,7 @@ export interface MessageCounts {
   readonly dropped: number
 }
 
+/** How a query is, and how far, on the node that was asked. */
 export interface QueryStatus {
   readonly name: string
   readonly version: number

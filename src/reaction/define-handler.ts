@@ -2,6 +2,7 @@
 import type { DomainEvent, EnvelopeOf } from '../core/event.ts'
 import { checkFilter, checkReactionName, checkStartFrom, type EventFilter, invalidField } from './filter.ts'
 
+/** What a handler knows of a call beside the event. */
 export interface HandlerContext {
   /**
    * `<handler>:<event id>`: the same for every attempt, after every restart and on every node. Hand it to the outside
@@ -17,6 +18,7 @@ export interface HandlerContext {
 /** The short form of a handler; also what `handle` of the full form is. */
 export type HandlerFunction<Event extends DomainEvent = DomainEvent> = {
   // A method: one that is for certain events can be given where one for any events is asked for.
+  /** Awaited; what it throws is a failure. */
   call(event: EnvelopeOf<Event>, context: HandlerContext): void | Promise<void>
 }['call']
 

@@ -21,6 +21,7 @@ export type ProcessReaction<State> =
   // biome-ignore lint/suspicious/noConfusingVoidType: a case of `react` may end without a return.
   | void
 
+/** A process: a state per correlation, events in, commands out. */
 export interface ProcessDefinition<State, Event extends DomainEvent = DomainEvent> {
   /** Names the process in what is stored and in the ids of its commands: another name is another process. */
   readonly name: string

@@ -40,6 +40,7 @@ export interface When<Definition extends AnyAggregate> {
   thenState(expected: StateOf<Definition>): Given<Definition>
 }
 
+/** What may follow from a command. */
 export type Expected<Definition extends AnyAggregate> =
   | EventOf<Definition>
   | readonly EventOf<Definition>[]
