@@ -11,6 +11,7 @@ export {
   reject,
   type SentCommand,
   type Upcast,
+  type UpcastChain,
 } from './core/aggregate.ts'
 export type { CodeOf, CommandOf, EnvelopesOf, EventOf, OutcomeOf, StateOf } from './core/aggregate-types.ts'
 export type { AggregateKey, Command, Metadata } from './core/command.ts'
@@ -35,6 +36,17 @@ export type {
   TypedCalls,
 } from './node/glyn-node.ts'
 export type {
+  AggregateSnapshot,
+  AggregateStats,
+  InspectionApi,
+  RebuildOptions,
+  RebuiltSnapshot,
+  SnapshotDifference,
+  SnapshotRebuildProgress,
+  SnapshotRebuildSummary,
+  SystemStats,
+} from './node/inspection.ts'
+export type {
   ExecuteOptions,
   GivenAppend,
   GivenAppendResult,
@@ -56,6 +68,7 @@ export type { ParkedApi, ParkedOptions } from './node/parked-api.ts'
 export { createPeerClient, type PeerClient, type PeerClientOptions } from './node/peer-client.ts'
 export type { QueriesApi } from './node/queries-api.ts'
 export type { SqlApi, SqlOptions } from './node/sql-api.ts'
+export type { QuarantinedAggregate, QuarantineStatus } from './partition/quarantine.ts'
 export { type AnyQuery, type AnyQueryFunction, defineAnswer, defineQuery } from './query/define-query.ts'
 export type { ParkedCounts } from './query/parked-entries.ts'
 export type { ParkedList, ParkedOutcome, ParkedSelection, ParkedSummary } from './query/parked-operations.ts'

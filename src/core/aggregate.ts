@@ -1,5 +1,6 @@
 // Aggregates: a type, an empty state, `handle` that decides and `apply` that remembers.
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { checkChains } from './check-chains.ts'
 import type { Command } from './command.ts'
 import { GlynError } from './errors.ts'
 import type { DomainEvent } from './event.ts'
@@ -33,6 +34,9 @@ export type Decision<Event, Code extends string = string> = Event | readonly Eve
 /** Lifts the data of an event from one version to the next. Pure. */
 export type Upcast = (data: unknown) => unknown
 
+/** `[v1ToV2, v2ToV3]`, or the same by the version that each lifts: `{ 1: v1ToV2, 2: v2ToV3 }`. */
+export type UpcastChain = readonly Upcast[] | { readonly [fromVersion: number]: Upcast }
+
 /**
  * A type of aggregate. `Cmd` is what `handle` is given and `Sent` what a caller sends: they differ where a schema changes
  * what it checks (a default, a trimmed text). `Code` are the codes of its rejections.
@@ -56,8 +60,13 @@ export interface Aggregate<
   readonly snapshotEvery?: number
   /** Schemas by command type. When given, other command types are refused before they reach `handle`. */
   readonly commands?: { readonly [Type in Cmd['type']]?: StandardSchemaV1 }
-  /** By event type: `upcast[0]` lifts version 1 to 2, and so on. */
-  readonly upcast?: { readonly [Type in Event['type']]?: readonly Upcast[] }
+  /**
+   * The chain of each type of event whose schema has changed, without a gap. New events are written with the version that
+   * the chain ends at, 1 without a chain.
+   */
+  readonly upcast?: { readonly [Type in Event['type']]?: UpcastChain }
+  /** All types of events there are. When given, an event of another type is a mistake: in `handle`, and in the history. */
+  readonly events?: readonly Event['type'][]
   /** For the compiler only; never there at run time. */
   readonly '~types'?: { readonly sent: Sent } | undefined
 }
@@ -97,7 +106,7 @@ interface Inferred<
   Many extends DomainEvent,
   Known extends DomainEvent,
   Code extends string,
-> extends Pick<Aggregate<State, Cmd, Known, Code>, 'type' | 'snapshotEvery' | 'upcast'> {
+> extends Pick<Aggregate<State, Cmd, Known, Code>, 'type' | 'snapshotEvery' | 'upcast' | 'events'> {
   readonly emptyState: State
   handle(state: State, command: Cmd): One | readonly Many[] | Rejection<Code>
   apply(state: State, event: Known): State
@@ -163,7 +172,7 @@ export function checkAggregate(value: unknown): asserts value is AnyAggregate {
     throw new GlynError('INVALID_ARGUMENT', `aggregate: ${field} is ${describe(found)}; allowed: ${allowed}`)
   }
   if (typeof value !== 'object' || value === null) return complain('the definition', value, 'an object')
-  const { type, handle, apply, snapshotEvery, commands, upcast } = value as Record<string, unknown>
+  const { type, handle, apply, snapshotEvery, commands } = value as Record<string, unknown>
   if (typeof type !== 'string' || !namePattern.test(type)) {
     complain('type', type, 'letters, digits, _ . -, starting with a letter, at most 128')
   } else if (isSystemType(type)) {
@@ -182,10 +191,11 @@ export function checkAggregate(value: unknown): asserts value is AnyAggregate {
       `aggregate ${String(type)}: snapshotEvery is ${describe(snapshotEvery)}; allowed: a positive integer`,
     )
   }
-  for (const [name, map] of Object.entries({ commands, upcast })) {
-    if (map !== undefined && (typeof map !== 'object' || map === null))
-      complain(name, map, 'an object by type')
-  }
+  if (commands !== undefined && (typeof commands !== 'object' || commands === null))
+    complain('commands', commands, 'an object by type')
+  checkChains(value as { events?: unknown; upcast?: unknown }, (field, found, allowed) =>
+    complain(`${String(type)}: ${field}`, found, allowed),
+  )
 }
 
 export const namePattern = /^[A-Za-z][A-Za-z0-9_.-]{0,127}$/

@@ -19,8 +19,11 @@ import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
 import { type GlynNode, withDefinitions } from './glyn-node.ts'
+import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
+import { writeBackup } from './moving/write-backup.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
+import { createNodeInspection } from './node-inspection.ts'
 import { type CompleteNodeOptions, type NodeOptions, nodeDefaults } from './node-options.ts'
 import { assembleNode, type NodeParts, newClusterId } from './node-parts.ts'
 import { startQueries } from './node-queries.ts'
@@ -32,7 +35,7 @@ import {
   rememberRemoval,
   writeClusterSettings,
 } from './node-settings.ts'
-import { nodeStatus, type StatusSources } from './node-status.ts'
+import { memberStatuses, nodeStatus, partitionStatuses, type StatusSources } from './node-status.ts'
 import { createParkedApi } from './parked-api.ts'
 import { parseAfter } from './parse-after.ts'
 import { placementStatus } from './placement-status.ts'
@@ -44,6 +47,7 @@ import { startMesh } from './start-mesh.ts'
 import { createSubscribers, subscribersTimeoutMs } from './subscribers.ts'
 import { subscribeToFeed } from './subscription.ts'
 import { systemClock } from './system-clock.ts'
+import { createCallCounts, systemStats } from './system-stats.ts'
 import { packageVersion } from './version.ts'
 
 const executeTimeoutMs = 10_000
@@ -85,6 +89,8 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
     const directory = await openDataDirectory(options.dataDirectory, log)
     closers.push(() => directory.close())
     const { store } = directory
+    const historyProblems = coverageProblems(uncoveredKinds(store, loaded.bindings), loaded.bindings)
+    for (const problem of historyProblems) log.error({}, `history: ${problem}`)
     let settings = readClusterSettings(store)
     checkSettings(options, settings)
     const removedFrom = readRemoval(store)
@@ -140,6 +146,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       assembled.membership.learn(readContacts(store))
       assembled.membership.greet(options.bootstrap)
     }
+    const clusterSettings = settings
     const { partitions } = settings
     assembled.startMembership()
     await settle(assembled, settings, { ...starting, clock })
@@ -175,6 +182,8 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       heads: assembled.feed.heads(),
       queries: queries.status(),
       reactions: assembled.reactions.status(),
+      quarantined: assembled.quarantine.status(),
+      historyProblems,
       pluginProblems: [...loaded.problems, ...reacting.problems, ...queries.problems()],
     })
 
@@ -185,12 +194,13 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       log,
       state: assembled.state,
       contacts: assembled.contacts,
-      viewOf: partition => ({
+      viewOf: (partition, aggregate) => ({
         peerId: mesh.peerId,
         status: assembled.engine.status(partition) ?? null,
         history: assembled.engine.history(partition),
         pending: assembled.host.pendingOf(partition),
         queries: queries.status(),
+        quarantined: aggregate === undefined ? null : (assembled.quarantine.of(aggregate) ?? null),
       }),
       problemsOf: partition => problemsOf(sources(), partition),
     })
@@ -202,6 +212,19 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       here: (partition, appends) => assembled.host.append(partition, appends),
       there: assembled.remote.append,
     })
+    const name = options.name ?? mesh.peerId.slice(-6)
+    const inspection = createNodeInspection({
+      mesh,
+      rpc,
+      clock,
+      log,
+      store,
+      parts: assembled,
+      aggregates: loaded.bindings,
+      name,
+      partitions,
+    })
+    const counts = createCallCounts()
 
     const subscribers = createSubscribers({
       self: mesh.peerId,
@@ -258,14 +281,16 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
         const envelope = toEnvelope({ type, id }, command, executeOptions)
         const timeoutMs = checkPositive('timeoutMs', executeOptions.timeoutMs ?? executeTimeoutMs)
         const partition = partitionOf(envelope.aggregate, partitions)
-        return await assembled.router.route({
-          partition,
-          timeoutMs,
-          signal: executeOptions.signal,
-          here: () => assembled.host.execute(partition, envelope),
-          there: (peerId, attempt) =>
-            assembled.remote.execute(peerId, partition, envelope, attempt.timeoutMs),
-        })
+        return await counts.command(
+          assembled.router.route({
+            partition,
+            timeoutMs,
+            signal: executeOptions.signal,
+            here: () => assembled.host.execute(partition, envelope),
+            there: (peerId, attempt) =>
+              assembled.remote.execute(peerId, partition, envelope, attempt.timeoutMs),
+          }),
+        )
       },
       async append(appends, appendOptions = {}) {
         const timeoutMs = checkPositive('timeoutMs', appendOptions.timeoutMs ?? executeTimeoutMs)
@@ -312,10 +337,12 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
         return rows.map(toEventEnvelope)
       },
       query: async (name, question, parameters, { after, ...readOptions } = {}) =>
-        await queries.ask(name, question, parameters, {
-          ...readOptions,
-          ...(after === undefined ? {} : { after: parseAfter(after, partitions) }),
-        }),
+        await counts.question(
+          queries.ask(name, question, parameters, {
+            ...readOptions,
+            ...(after === undefined ? {} : { after: parseAfter(after, partitions) }),
+          }),
+        ),
       queries: {
         ...queries.api,
         ...createParkedApi(queries.host),
@@ -336,6 +363,13 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       async subscribers({ timeoutMs = subscribersTimeoutMs } = {}) {
         return await subscribers.list({ timeoutMs: checkPositive('timeoutMs', timeoutMs) })
       },
+      backup: ({ signal: given } = {}) =>
+        writeBackup({
+          copy: assembled.logCopy,
+          settings: clusterSettings,
+          timeMs: clock.wallTime(),
+          signal: given === undefined ? closed.signal : AbortSignal.any([closed.signal, given]),
+        }),
       async status() {
         const seen = sources()
         const facts = {
@@ -348,6 +382,28 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
           state: assembled.failure() === undefined ? state : 'failed',
         } as const
         return nodeStatus(seen, facts, problemsOf(seen))
+      },
+      ...inspection,
+      async systemStats() {
+        const seen = sources()
+        return systemStats({
+          node: {
+            peerId: mesh.peerId,
+            name,
+            version: packageVersion,
+            uptimeSeconds: Math.round((clock.now() - startedAt) / 1000),
+          },
+          store,
+          partitions: assembled.dataPartitions().filter(assembled.isLocal).length,
+          counts,
+          pending: assembled.host.pendingCount(),
+          queries: seen.queries,
+          status: {
+            members: memberStatuses(seen),
+            partitions: partitionStatuses(seen),
+            quarantined: seen.quarantined,
+          },
+        })
       },
       async placement() {
         return placementStatus(sources())

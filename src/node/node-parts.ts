@@ -28,6 +28,7 @@ import {
   type AggregateHost,
   createAggregateHost,
 } from '../partition/aggregate-host.ts'
+import { createQuarantine, type Quarantine } from '../partition/quarantine.ts'
 import {
   createRaftEngine,
   type GroupListener,
@@ -54,7 +55,9 @@ import type { LocalStore } from '../store/store.ts'
 import { createChangeLog } from './change-log.ts'
 import { clusterView } from './cluster-view.ts'
 import { type Contacts, createContacts } from './contacts.ts'
+import { createEventLifter, type EventLifter } from './lift-events.ts'
 import { createLocalPartitions } from './local-partitions.ts'
+import { createLogCopy, type LogCopy } from './log-copy.ts'
 import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
 import { createNoContact } from './no-contact.ts'
 import { createRemoteAggregates, type RemoteAggregates, serveAggregates } from './remote-aggregates.ts'
@@ -102,6 +105,8 @@ const handOverMsMax = 1500
 export interface NodeParts {
   readonly engine: RaftEngine
   readonly host: AggregateHost
+  readonly quarantine: Quarantine
+  readonly lifter: EventLifter
   readonly controller: ControllerLog
   readonly membership: Membership
   readonly reconciler: Reconciler
@@ -116,6 +121,7 @@ export interface NodeParts {
   readonly inbox: MessageInbox
   readonly reactions: Reactions
   readonly contacts: Contacts
+  readonly logCopy: LogCopy
   state(): ClusterState
   /** 1..partitions; empty before the cluster is known. */
   dataPartitions(): readonly number[]
@@ -164,10 +170,14 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     nameOf: peerId => shortNameOf(peerId),
     listenerOf,
   })
+  const lifter = createEventLifter({ aggregates: init.aggregates, log })
   let failure: Error | undefined
   const reactions = createReactions({
     environment: {
-      store,
+      store: {
+        readAggregate: store.readAggregate,
+        readPartition: (partition, range) => lifter.lift(store.readPartition(partition, range)),
+      },
       clock,
       log,
       execute: (partition, command) => host.execute(partition, command),
@@ -192,12 +202,14 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   const ownAggregates = [...reactions.aggregates].map(
     ([type, definition]) => [type, { definition, definitionId: ownCode }] as const,
   )
+  const quarantine = createQuarantine({ clock, log })
   const host: AggregateHost = createAggregateHost({
     engine,
     store,
     clock,
     log,
     aggregates: new Map([...init.aggregates, ...ownAggregates]),
+    quarantine,
     ...(init.actorsMax === undefined ? {} : { cache: { actorsMax: init.actorsMax } }),
   })
   const controller = createControllerLog({
@@ -497,10 +509,24 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   }
   serveAggregates(rpc, served)
   serveAppends(rpc, served)
+  const logCopy = createLogCopy({
+    ...served,
+    self: mesh.peerId,
+    rpc,
+    clock,
+    log,
+    engine,
+    router,
+    isConnected: peerId => mesh.isConnected(peerId),
+    isLocal,
+    replicasOf,
+  })
 
   return {
     engine,
     host,
+    quarantine,
+    lifter,
     controller,
     membership,
     reconciler,
@@ -515,6 +541,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     inbox,
     reactions,
     contacts,
+    logCopy,
     state,
     dataPartitions,
     isLocal,
