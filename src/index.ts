@@ -34,11 +34,13 @@ export type {
   QueryOptions,
   SubscribeOptions,
   TypedCalls,
+  TypedInspection,
 } from './node/glyn-node.ts'
 export type {
   AggregateSnapshot,
   AggregateStats,
   InspectionApi,
+  InspectOptions,
   RebuildOptions,
   RebuiltSnapshot,
   SnapshotDifference,

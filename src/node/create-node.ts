@@ -18,7 +18,7 @@ import { diskOf } from './disk-of.ts'
 import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
-import { type GlynNode, withDefinitions } from './glyn-node.ts'
+import { type GlynNode, toGlynNode } from './glyn-node.ts'
 import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
 import { writeBackup } from './moving/write-backup.ts'
@@ -434,7 +434,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       },
     }
     clients.attach(api)
-    return withDefinitions(api)
+    return toGlynNode(api)
   } catch (error) {
     await closeAll().catch(complainOfClosing)
     throw error

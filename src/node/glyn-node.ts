@@ -8,6 +8,7 @@ import type { EventFilter } from '../core/event-filter.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { AnyQuery } from '../query/define-query.ts'
 import type { AnswerOf, ParametersOf, QuestionOf } from '../query/query-types.ts'
+import type { AggregateSnapshot, AggregateStats } from './inspection.ts'
 import type { ExecuteOptions, LoadedAggregate, NodeApi, ReadOptions, Subscription } from './node-api.ts'
 
 /** Which events of an aggregate, or of none, and how many. */
@@ -109,8 +110,36 @@ export interface TypedCalls {
   subscribe(options: SubscribeOptions & { readonly filter?: EventFilter }): Subscription
 }
 
+/** What a node tells of one aggregate beside its state, by definition or by name. */
+export interface TypedInspection {
+  /** The newest snapshot of an aggregate, with its state; null when there is none. */
+  latestSnapshot<Definition extends AnyAggregate>(
+    aggregate: Definition,
+    id: string,
+    options?: ReadOptions,
+  ): Promise<AggregateSnapshot<StateOf<Definition>> | null>
+  /** The same, by the name of the aggregate type. */
+  latestSnapshot(type: string, id: string, options?: ReadOptions): Promise<AggregateSnapshot | null>
+  /** Counts of one aggregate. */
+  aggregateStats(aggregate: AnyAggregate | string, id: string, options?: ReadOptions): Promise<AggregateStats>
+}
+
 /** What `createNode` resolves with. */
-export interface GlynNode extends Omit<NodeApi, keyof TypedCalls>, TypedCalls {}
+export interface GlynNode
+  extends Omit<NodeApi, keyof TypedCalls | keyof TypedInspection>,
+    TypedCalls,
+    TypedInspection {}
+
+/** A node by names, with what takes definitions. */
+export function toGlynNode(node: NodeApi): GlynNode {
+  const inspection = {
+    latestSnapshot: (aggregate: Named, id: string, options?: ReadOptions) =>
+      node.latestSnapshot(typeOf(aggregate), id, options),
+    aggregateStats: (aggregate: Named, id: string, options?: ReadOptions) =>
+      node.aggregateStats(typeOf(aggregate), id, options),
+  }
+  return { ...withDefinitions(node), ...(inspection as TypedInspection) }
+}
 
 /** The calls of {@link TypedCalls} by name only. */
 export type NamedCalls = Pick<NodeApi, keyof TypedCalls>

@@ -6,6 +6,7 @@ import type { Command } from '../core/command.ts'
 import { applyEvent, type Decided, decide } from '../core/decide.ts'
 import { type ErrorCode, type GlynError, isGlynError } from '../core/errors.ts'
 import type { DomainEvent } from '../core/event.ts'
+import { currentVersion } from '../core/upcast.ts'
 import { deepFreeze } from './deep-freeze.ts'
 
 /** An event as a former version of the aggregate wrote it; it is upcast before it is applied. */
@@ -15,7 +16,7 @@ export interface FormerEvent<Type extends string = string> {
   readonly data: unknown
 }
 
-/** What has happened, as it is stored: without `version` it is version 1. */
+/** What has happened, as it is stored: without `version` it is of the newest one. */
 export type GivenEvent<Definition extends AnyAggregate> =
   | EventOf<Definition>
   | FormerEvent<EventOf<Definition>['type']>
@@ -57,7 +58,8 @@ export function given<Definition extends AnyAggregate>(
 ): Given<Definition> {
   checkAggregate(aggregate)
   let state = deepFreeze(aggregate.emptyState)
-  for (const { type, version = 1, data } of events as readonly DomainEvent[]) {
+  for (const event of events as readonly DomainEvent[]) {
+    const { type, version = currentVersion(aggregate, type), data } = event
     state = deepFreeze(applyEvent(aggregate, state, { type, version, data: throughJson(data ?? {}) }))
   }
   return createGiven(aggregate, state)
@@ -99,7 +101,12 @@ function createWhen<Definition extends AnyAggregate>(
       }
       const options = { what: `what follows from ${command.type}`, from: when.then }
       if (isRejection(expected)) compare(shown(happened), rejectionOf(expected), options)
-      else compare(shown(happened), [expected].flat().map(eventOf), options)
+      else
+        compare(
+          shown(happened),
+          [expected].flat().map(event => eventOf(aggregate, event)),
+          options,
+        )
       return on
     },
     thenRejected(code) {
@@ -157,11 +164,10 @@ const rejectionOf = ({ code, message, details }: Rejection): unknown => ({
   ...(details === undefined ? {} : { details: throughJson(details) }),
 })
 
-const eventOf = ({ type, version = 1, data }: DomainEvent): unknown => ({
-  type,
-  version,
-  data: throughJson(data ?? {}),
-})
+const eventOf = (
+  aggregate: AnyAggregate,
+  { type, version = currentVersion(aggregate, type), data }: DomainEvent,
+): unknown => ({ type, version, data: throughJson(data ?? {}) })
 
 const isRejection = (expected: object): expected is Rejection =>
   'rejected' in expected && expected.rejected === true

@@ -38,6 +38,10 @@ for (const [name, every, appliedMax] of [
     if (every === undefined) t.equal(second.applied(), appliedMax)
     else t.ok(second.applied() <= appliedMax, `${second.applied()} events were applied`)
     t.equal((await node.loadEvents(second.aggregate, 'a')).length, 20, 'the history is whole')
+    const snapshot = await node.latestSnapshot(second.aggregate, 'a')
+    if (every === undefined) t.equal(snapshot, null)
+    else t.match(snapshot, { sequence: 18, state: { total: 171 }, isCurrent: true }, 'the latest snapshot')
+    t.equal(await node.latestSnapshot(second.aggregate, 'nobody'), null)
   })
 }
 

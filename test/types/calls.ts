@@ -47,6 +47,9 @@ export async function commands(node: GlynNode): Promise<void> {
 export async function reading(node: GlynNode): Promise<void> {
   const loaded = await node.loadAggregate(bankAccount, 'acc-1')
   same<typeof loaded, LoadedAggregate<BankAccount>>()
+  const snapshot = await node.latestSnapshot(bankAccount, 'acc-1')
+  if (snapshot !== null) same<typeof snapshot.state, BankAccount>()
+  await node.aggregateStats(bankAccount, 'acc-1')
   const events = await node.loadEvents(bankAccount, 'acc-1', { fromSequence: 2 })
   same<typeof events, readonly EnvelopesOf<typeof bankAccount>[]>()
 
