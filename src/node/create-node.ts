@@ -11,6 +11,7 @@ import { defaultTiming } from '../partition/raft-engine.ts'
 import { toEventEnvelope } from '../store/event-envelope.ts'
 import { createAppender } from './appender.ts'
 import { checkMetadata, checkPositive, refuseOwnNames } from './check-arguments.ts'
+import { serveClients } from './client-calls.ts'
 import { closeInReverse } from './close-in-reverse.ts'
 import { createCommandId } from './command-id.ts'
 import { openDataDirectory } from './data-directory.ts'
@@ -18,6 +19,7 @@ import { diskOf } from './disk-of.ts'
 import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
+import { type GlynNode, toGlynNode } from './glyn-node.ts'
 import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
 import { readHeads, writeBackup } from './moving/write-backup.ts'
@@ -61,7 +63,7 @@ const lingerMs = 300
  * Starts a node. Resolves when it belongs to a cluster and takes commands. Throws GlynError: INVALID_ARGUMENT,
  * INSECURE_LISTEN, ALREADY_RUNNING, IDENTITY_MISMATCH, CLUSTER_MISMATCH, MEMBER_REMOVED, and those of the store.
  */
-export async function createNode(given: NodeOptions): Promise<NodeApi> {
+export async function createNode(given: NodeOptions): Promise<GlynNode> {
   const options: CompleteNodeOptions = { ...nodeDefaults, ...given }
   checkOptions(options)
   const { log } = options
@@ -97,6 +99,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
     const mesh = await startMesh({ options, directory, clock })
     closers.push(() => mesh.stop())
     const rpc = createRpc({ mesh, clock, log })
+    const clients = serveClients(rpc, clock)
     parts = assembleNode({
       mesh,
       rpc,
@@ -262,7 +265,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       log.info({}, 'node: stopped')
     }
 
-    return {
+    const api: NodeApi = {
       peerId: mesh.peerId,
       clusterId: settings.clusterId,
       addresses: () => mesh.addresses(),
@@ -435,6 +438,8 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         return closing
       },
     }
+    clients.attach(api)
+    return toGlynNode(api)
   } catch (error) {
     await closeAll().catch(complainOfClosing)
     throw error

@@ -16,6 +16,7 @@ import type { QueriesApi } from './queries-api.ts'
 
 export type { LeaveProgress } from '../cluster/leaving.ts'
 
+/** How a command is sent. */
 export interface ExecuteOptions {
   /** A retry with the same id returns the first outcome. A UUIDv7 when left out. */
   readonly commandId?: string
@@ -25,6 +26,7 @@ export interface ExecuteOptions {
   readonly signal?: AbortSignal
 }
 
+/** How long to try, and how to give up. */
 export interface ReadOptions {
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
@@ -38,6 +40,7 @@ export type GivenAppendResult =
   | (Extract<AppendResult, { type: 'appended' }> & { readonly partition: number })
   | Exclude<AppendResult, { type: 'appended' }>
 
+/** An aggregate as its leader has it. */
 export interface LoadedAggregate<State = unknown> {
   readonly aggregate: AggregateKey
   /** 0 for an aggregate without events: `state` is the empty state then. */
@@ -46,6 +49,7 @@ export interface LoadedAggregate<State = unknown> {
   readonly position: Position
 }
 
+/** One member of the cluster, as the node sees it that was asked. */
 export interface MemberStatus {
   readonly peerId: string
   readonly name: string
@@ -59,6 +63,7 @@ export interface MemberStatus {
   readonly lastWords: string | null
 }
 
+/** One partition: who leads it and who holds it. */
 export interface PartitionStatus {
   readonly id: number
   /** Peer id, or null when this node knows of none. */
@@ -70,6 +75,7 @@ export interface PartitionStatus {
   readonly commitIndex: number
 }
 
+/** The node that was asked, its cluster, its queries, and what is wrong. */
 export interface NodeStatus {
   readonly node: {
     readonly peerId: string
@@ -100,6 +106,7 @@ export interface NodeStatus {
   readonly problems: readonly string[]
 }
 
+/** Which node holds which partition, and what has to move. */
 export interface PlacementStatus {
   readonly partitions: readonly {
     readonly id: number
@@ -131,6 +138,7 @@ export interface PlacementStatus {
   readonly asWanted: boolean
 }
 
+/** What a node has loaded. */
 export interface LoadedDefinitions {
   /** By aggregate type: the command names that its schemas list, or null when it has no list. */
   readonly aggregates: ReadonlyMap<string, readonly string[] | null>
@@ -138,7 +146,8 @@ export interface LoadedDefinitions {
 }
 
 /** Events as an async iterable, once through: `for await (const event of node.subscribe(…))`. */
-export interface Subscription extends AsyncIterable<EventEnvelope> {
+export interface Subscription<Envelope extends EventEnvelope = EventEnvelope>
+  extends AsyncIterable<Envelope> {
   /**
    * Where to go on: a token of all that was handed out so far, whole commands only. Saved after the work on an event, it
    * makes that work happen at least once; the events of a command that was cut in the middle come again.
@@ -146,6 +155,7 @@ export interface Subscription extends AsyncIterable<EventEnvelope> {
   token(): string
 }
 
+/** A message that was sent. */
 export interface PublishedMessage {
   /** Of the message: a UUIDv7. */
   readonly id: string
@@ -167,10 +177,13 @@ export interface NodeSubscribers {
   readonly error: string | null
 }
 
+/** What a running node does, by name; `GlynNode` adds definitions and their types. */
 export interface NodeApi extends InspectionApi {
   readonly peerId: string
   readonly clusterId: string
+  /** Where others reach this node: multiaddrs with `/p2p/<peer id>`. */
   addresses(): readonly string[]
+  /** What this node has loaded. */
   definitions(): LoadedDefinitions
   /** Throws GlynError. A rejection by the domain is an outcome. */
   execute(type: string, id: string, command: Command, options?: ExecuteOptions): Promise<Outcome>
@@ -233,9 +246,11 @@ export interface NodeApi extends InspectionApi {
    * backup began. Throws UNAVAILABLE when a partition has no leader, or none of its replicas can be read.
    */
   backup(options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>
+  /** This node, its cluster as it sees it, its queries, and what is wrong. */
   status(): Promise<NodeStatus>
   /** Counts of this node: of its disk, and of what was asked of it since it runs. */
   systemStats(): Promise<SystemStats>
+  /** Which node holds which partition, and what has to move. */
   placement(): Promise<PlacementStatus>
   /**
    * Where an aggregate lives, why there, how far its replicas and queries are, and the last changes of leadership. It

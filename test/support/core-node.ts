@@ -4,7 +4,7 @@ import type { AnyAggregate } from '../../src/core/aggregate.ts'
 import type { Command } from '../../src/core/command.ts'
 import { applyEvent, decide } from '../../src/core/decide.ts'
 import { GlynError } from '../../src/core/errors.ts'
-import type { EventEnvelope } from '../../src/core/event.ts'
+import type { DomainEvent, EventEnvelope } from '../../src/core/event.ts'
 import { passesFilter } from '../../src/core/event-filter.ts'
 import type { Outcome } from '../../src/core/outcome.ts'
 import { partitionOf } from '../../src/core/partition-of.ts'
@@ -528,7 +528,7 @@ export const counter: AnyAggregate = {
     const event = { type: 'Added', data: { by: command.data.by } }
     return command.type === 'Add' ? event : [event, event]
   },
-  apply: (state: { total: number }, event: { data: { by: number } }) => ({
+  apply: (state: { total: number }, event: DomainEvent<string, { by: number }>) => ({
     total: state.total + event.data.by,
   }),
 }
