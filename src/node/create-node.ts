@@ -17,9 +17,10 @@ import { diskOf } from './disk-of.ts'
 import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
+import { attachNode } from './glyn-store.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
-import { type CompleteNodeOptions, type NodeOptions, nodeDefaults } from './node-options.ts'
+import type { CompleteNodeOptions, NodeOptions } from './node-options.ts'
 import { assembleNode, type NodeParts, newClusterId } from './node-parts.ts'
 import { startQueries } from './node-queries.ts'
 import {
@@ -37,8 +38,11 @@ import { placementStatus } from './placement-status.ts'
 import { problemsOf } from './problems.ts'
 import { publishMessage } from './publish-message.ts'
 import { collectPages, readPage } from './remote-aggregates.ts'
+import { checkStoreMode, startShared } from './shared-start.ts'
 import { createSqlApi } from './sql-api.ts'
 import { startMesh } from './start-mesh.ts'
+import { chooseStore } from './store-choice.ts'
+import { replicatedStoreOfNode, sharedStoreOfNode } from './store-of-node.ts'
 import { createSubscribers, subscribersTimeoutMs } from './subscribers.ts'
 import { subscribeToFeed } from './subscription.ts'
 import { systemClock } from './system-clock.ts'
@@ -57,7 +61,7 @@ const lingerMs = 300
  * INSECURE_LISTEN, ALREADY_RUNNING, IDENTITY_MISMATCH, CLUSTER_MISMATCH, MEMBER_REMOVED, and those of the store.
  */
 export async function createNode(given: NodeOptions): Promise<NodeApi> {
-  const options: CompleteNodeOptions = { ...nodeDefaults, ...given }
+  const { options, shared, wrapper } = chooseStore(given)
   checkOptions(options)
   const { log } = options
   const clock = systemClock
@@ -85,8 +89,19 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
     const { store } = directory
     let settings = readClusterSettings(store)
     checkSettings(options, settings)
+    checkStoreMode(options, settings, shared)
     const removedFrom = readRemoval(store)
     if (removedFrom !== undefined) throw removedError(directory.identity.peerId, removedFrom)
+    const { gate, mode, connect } = startShared({
+      shared,
+      clock,
+      log,
+      onProgress: options.onProgress,
+      signal,
+    })
+    if (shared !== undefined) closers.push(() => shared.close())
+    // One that joins is told first how many partitions there are.
+    if (settings !== undefined || options.bootstrap.length === 0) await connect(settings ?? options)
     const mesh = await startMesh({ options, directory, clock })
     closers.push(() => mesh.stop())
     const rpc = createRpc({ mesh, clock, log })
@@ -94,6 +109,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       mesh,
       rpc,
       store,
+      ...(gate === undefined ? {} : { shared: gate.store }),
       clock,
       random: Math.random,
       log,
@@ -127,11 +143,12 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
 
     if (settings === undefined && options.bootstrap.length > 0) {
       state = 'joining'
-      settings = await joinCluster(assembled, starting, (found, nodes) =>
+      settings = await joinCluster(assembled, { ...starting, storeMode: mode }, (found, nodes) =>
         writeClusterSettings(store, found, nodes),
       )
+      await connect(settings)
     } else if (settings === undefined) {
-      settings = await formCluster(assembled, newClusterId(), options)
+      settings = await formCluster(assembled, newClusterId(), { ...options, storeMode: mode })
     } else {
       options.onProgress?.(`coming back to cluster ${settings.clusterId}`)
       assembled.membership.learn(readContacts(store))
@@ -199,6 +216,19 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       here: (partition, appends) => assembled.host.append(partition, appends),
       there: assembled.remote.append,
     })
+
+    if (wrapper !== undefined) {
+      const { router, host, remote, sharedFeed, engine, feed } = assembled
+      const append = appender.append
+      const facts = { scope: options.scope, partitions, router, host, remote, append }
+      const detach = attachNode(
+        wrapper,
+        gate !== undefined && sharedFeed !== undefined
+          ? sharedStoreOfNode({ ...facts, store: gate.store, feed: sharedFeed })
+          : replicatedStoreOfNode({ ...facts, store, engine, feed }),
+      )
+      closers.push(detach)
+    }
 
     const subscribers = createSubscribers({
       self: mesh.peerId,
