@@ -17,6 +17,7 @@ export type { Log, LogFields } from './core/log.ts'
 export type { Accepted, Outcome, Rejected } from './core/outcome.ts'
 export type { Position } from './core/position.ts'
 export type { NewQueryMessage, QueryMessage } from './core/query-message.ts'
+export type { RecordedEvent, StoredEvent } from './core/record.ts'
 export { tokenOf } from './core/token.ts'
 export { createNode } from './node/create-node.ts'
 export type { Explanation, LeadershipChange, ReplicaExplanation } from './node/explanation.ts'
@@ -79,3 +80,15 @@ export {
   type ProcessRejection,
 } from './reaction/define-process.ts'
 export type { ReactionStatus } from './reaction/reactions.ts'
+export { checkAppends } from './store/check-append.ts'
+export type { PostgresOptions } from './store/postgres/postgres-options.ts'
+export { postgresStore } from './store/postgres/postgres-store.ts'
+export type {
+  Append,
+  AppendOptions,
+  AppendResult,
+  SharedSnapshot,
+  SharedStatistics,
+  SharedStore,
+  StoreBinding,
+} from './store/shared-store.ts'
