@@ -20,11 +20,14 @@ export interface SharedActor extends AggregateActor {
   readonly underWay: Proposal[]
 }
 
-/** `stale`: it was decided on something that is not so, and is not written under this decision. `error`: nobody knows. */
+/**
+ * `stale`: it was decided on something that is not so, and is not written under this decision; `sequence` where the store
+ * has said where the aggregate is. `failed`: nobody knows.
+ */
 export type ProposalAnswer =
   | { readonly type: 'appended'; readonly index: number }
   | { readonly type: 'duplicate'; readonly events: readonly StoredEvent[] }
-  | { readonly type: 'stale' }
+  | { readonly type: 'stale'; readonly sequence?: number }
   | { readonly type: 'failed'; readonly error: GlynError }
 
 export interface Proposal {

@@ -357,7 +357,7 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
       proposal.settle(answer)
     } else {
       // What was decided on top of it is nothing any more.
-      proposal.settle(answer.type === 'duplicate' || answer.type === 'failed' ? answer : { type: 'stale' })
+      proposal.settle(toProposalAnswer(answer))
       forget(leadership, actor)
     }
     actors.release(leadership, actor)
@@ -422,8 +422,9 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
     )
     return answer.then(told => {
       if (told.type === 'failed') throw told.error
-      if (told.type === 'stale') throw tryAgain(actor.key)
-      return told
+      if (told.type !== 'stale') return told
+      if (told.sequence === undefined) throw tryAgain(actor.key)
+      return { type: 'conflict', sequence: told.sequence }
     })
   }
 
@@ -553,6 +554,11 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
     },
     pendingCount: () => callsTotal,
   }
+}
+
+function toProposalAnswer(answer: Exclude<UnitAnswer, { type: 'appended' }>): ProposalAnswer {
+  if (answer.type === 'conflict') return { type: 'stale', sequence: answer.sequence }
+  return answer.type === 'refused' ? { type: 'stale' } : answer
 }
 
 const tryAgain = ({ type, id }: AggregateKey): GlynError =>
