@@ -4,7 +4,7 @@ import { GlynError } from '../core/errors.ts'
 import { checkName } from '../core/names.ts'
 import type { QueryDefinition, QueryFunction } from '../query/query.ts'
 import type { SharedStore } from '../store/shared-store.ts'
-import type { InnerStore } from './store-choice.ts'
+import type { InnerStore } from './inner-store.ts'
 
 export interface GlynConfig {
   /** The gossipsub topic that events are published on. */

@@ -5,7 +5,7 @@ import type { QueryDefinition, QueryFunction } from '../query/query.ts'
 import type { AnyHandler, AnyHandlerFunction } from '../reaction/define-handler.ts'
 import type { AnyProcess } from '../reaction/define-process.ts'
 import type { GlynStore } from './glyn-store.ts'
-import type { InnerStore } from './store-choice.ts'
+import type { InnerStore } from './inner-store.ts'
 
 export interface NodeOptions {
   /** The gossipsub topic that committed events are published on. May be left out where a `glynStore` says it. */
