@@ -21,6 +21,8 @@ export type { RecordedEvent, StoredEvent } from './core/record.ts'
 export { tokenOf } from './core/token.ts'
 export { createNode } from './node/create-node.ts'
 export type { Explanation, LeadershipChange, ReplicaExplanation } from './node/explanation.ts'
+export { type GlynConfig, type GlynStore, glynStore } from './node/glyn-store.ts'
+export { type InnerStore, type LocalStoreChoice, memoryStore, sqliteStore } from './node/inner-store.ts'
 export type {
   ExecuteOptions,
   GivenAppend,

@@ -7,6 +7,7 @@ import { checkAggregateKey, checkName } from '../core/names.ts'
 import { partitionOf } from '../core/partition-of.ts'
 import { createRpc } from '../mesh/create-rpc.ts'
 import { defaultTiming } from '../partition/raft-engine.ts'
+import type { RaftStatus } from '../raft/raft.ts'
 import { toEventEnvelope } from '../store/event-envelope.ts'
 import { createAppender } from './appender.ts'
 import { checkMetadata, checkPositive, refuseOwnNames } from './check-arguments.ts'
@@ -187,6 +188,11 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       failure: assembled.failure(),
       noContact: assembled.noContact(),
       heads: assembled.feed.heads(),
+      store: {
+        type: shared === undefined ? 'local' : 'shared',
+        location: (shared ?? store).location,
+        problem: gate?.problem() ?? null,
+      },
       queries: queries.status(),
       reactions: assembled.reactions.status(),
       pluginProblems: [...loaded.problems, ...reacting.problems, ...queries.problems()],
@@ -201,7 +207,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       contacts: assembled.contacts,
       viewOf: partition => ({
         peerId: mesh.peerId,
-        status: assembled.engine.status(partition) ?? null,
+        status: viewedStatus(assembled, partition),
         history: assembled.engine.history(partition),
         pending: assembled.host.pendingOf(partition),
         queries: queries.status(),
@@ -428,6 +434,13 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
   function complainOfClosing(error: unknown): void {
     log.error({ error: String(error) }, 'node: not everything could be closed')
   }
+}
+
+/** On a shared store a partition is as far as the store says; the group only elects. */
+function viewedStatus({ engine, sharedFeed }: NodeParts, partition: number): RaftStatus | null {
+  const status = engine.status(partition)
+  if (status === undefined) return null
+  return sharedFeed === undefined ? status : { ...status, commitIndex: sharedFeed.headOf(partition) }
 }
 
 function toEnvelope(
