@@ -85,13 +85,14 @@ export async function startQueries(init: {
   }
 }
 
-function eventSource({ feed }: NodeParts, databasePath: string | null): EventSource {
+function eventSource({ feed, sharedFeed }: NodeParts, databasePath: string | null): EventSource {
   return {
     heads: feed.heads,
     onAdvance: feed.onAdvance,
     read: feed.read,
     localLog:
-      databasePath === null
+      // The database of a node on a shared store holds no events.
+      databasePath === null || sharedFeed !== undefined
         ? null
         : {
             path: databasePath,

@@ -63,7 +63,8 @@ function checkShared(store: SharedStore): SharedStore {
 }
 
 function agreed<T>(field: string, given: T | undefined, wrapped: T | undefined): T | undefined {
-  if (given === undefined || wrapped === undefined || given === wrapped) return given ?? wrapped ?? given
+  if (given === undefined) return wrapped
+  if (wrapped === undefined || given === wrapped) return given
   throw new GlynError(
     'INVALID_ARGUMENT',
     `${field} is ${JSON.stringify(given)}; allowed: what the store says, ${JSON.stringify(wrapped)}, or left out`,

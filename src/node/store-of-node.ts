@@ -1,6 +1,7 @@
 // A running node as an event store: what is appended goes to the leaders, what is read is what they have.
 import { GlynError, hasCode } from '../core/errors.ts'
 import { partitionOf } from '../core/partition-of.ts'
+import { isSystemType } from '../core/system-types.ts'
 import type { AggregateHost } from '../partition/aggregate-host.ts'
 import type { RaftEngine } from '../partition/raft-engine.ts'
 import type { Feed } from '../pubsub/feed.ts'
@@ -49,7 +50,12 @@ function checkPartitions(appends: readonly Append[], partitions: number): void {
 const throughLeaders =
   (init: StoreOfNodeInit) =>
   async (appends: readonly Append[], signal: AbortSignal | undefined): Promise<readonly AppendResult[]> => {
-    const results = await init.append(appends, { timeoutMs, signal })
+    signal?.throwIfAborted()
+    const results = await init.append(appends, { timeoutMs, signal }).catch((error: unknown) => {
+      // The caller is told its own reason, as every store does.
+      signal?.throwIfAborted()
+      throw error
+    })
     return results.map(result =>
       result.type === 'appended' ? { type: 'appended', index: result.index } : result,
     )
@@ -115,6 +121,11 @@ export function replicatedStoreOfNode(
       throw error
     }
   }
+  /** Of users. What glyn-node stores for itself is passed over. */
+  const listed = (type?: string): ReturnType<LocalStore['aggregates']> =>
+    store
+      .aggregates({ ...(type === undefined ? {} : { type }), commitIndexOf, limit: Number.MAX_SAFE_INTEGER })
+      .filter(found => !isSystemType(found.type))
   return {
     open: bindingCheck(init),
     async append(appends, { isAtomic = false, signal } = {}) {
@@ -178,15 +189,13 @@ export function replicatedStoreOfNode(
       }
     },
     async aggregates({ type, after, limit }) {
-      const filter = { ...(type === undefined ? {} : { type }), commitIndexOf }
-      const all = store.aggregates({ ...filter, limit: Number.MAX_SAFE_INTEGER })
+      const all = listed(type)
       const place = after === undefined ? 0 : all.findIndex(key => isAfter(key, after))
       return place === -1 ? [] : all.slice(place, place + limit)
     },
     async statistics() {
-      const { events } = store.statistics()
-      const all = store.aggregates({ limit: Number.MAX_SAFE_INTEGER, commitIndexOf })
-      return { events, aggregates: all.length }
+      const all = listed()
+      return { events: all.reduce((sum, { sequence }) => sum + sequence, 0), aggregates: all.length }
     },
   }
 }

@@ -8,16 +8,16 @@ import { systemClock } from '../../src/node/system-clock.ts'
 import type { AggregateHost } from '../../src/partition/aggregate-host.ts'
 import { createSharedAggregateHost } from '../../src/partition/shared-aggregate-host.ts'
 import { createMemorySharedStore, createSharedMemory } from '../../src/store/memory/memory-shared-store.ts'
-import type { Append, SharedStore } from '../../src/store/shared-store.ts'
+import type { Append, AppendOptions, SharedStore } from '../../src/store/shared-store.ts'
 import { counterAggregate, partition } from './single-host.ts'
 
 export interface FaultyStore extends SharedStore {
   /** Every call of `append` so far: how many each had. */
   readonly calls: number[]
   /** Before each append: may wait, or throw. */
-  before: (appends: readonly Append[]) => Promise<void>
+  before: (appends: readonly Append[], options?: AppendOptions) => Promise<void>
   /** After each append, which is written: may wait, or throw. */
-  after: (appends: readonly Append[]) => Promise<void>
+  after: (appends: readonly Append[], options?: AppendOptions) => Promise<void>
   reads: number
 }
 
@@ -30,9 +30,9 @@ export function faulty(store: SharedStore): FaultyStore {
     after: async () => {},
     async append(appends, options) {
       self.calls.push(appends.length)
-      await self.before(appends)
+      await self.before(appends, options)
       const results = await store.append(appends, options)
-      await self.after(appends)
+      await self.after(appends, options)
       return results
     },
     async sequences(aggregates) {
