@@ -8,6 +8,7 @@ export {
   type Rejection,
   reject,
   type Upcast,
+  type UpcastChain,
 } from './core/aggregate.ts'
 export type { AggregateKey, Command, Metadata } from './core/command.ts'
 export { type ErrorBody, type ErrorCode, GlynError, isGlynError } from './core/errors.ts'
@@ -23,6 +24,17 @@ export { createNode } from './node/create-node.ts'
 export type { Explanation, LeadershipChange, ReplicaExplanation } from './node/explanation.ts'
 export { type GlynConfig, type GlynStore, glynStore } from './node/glyn-store.ts'
 export { type InnerStore, type LocalStoreChoice, memoryStore, sqliteStore } from './node/inner-store.ts'
+export type {
+  AggregateSnapshot,
+  AggregateStats,
+  InspectionApi,
+  RebuildOptions,
+  RebuiltSnapshot,
+  SnapshotDifference,
+  SnapshotRebuildProgress,
+  SnapshotRebuildSummary,
+  SystemStats,
+} from './node/inspection.ts'
 export type {
   ExecuteOptions,
   GivenAppend,
@@ -44,6 +56,7 @@ export type { ParkedApi, ParkedOptions } from './node/parked-api.ts'
 export { createPeerClient, type PeerClient, type PeerClientOptions } from './node/peer-client.ts'
 export type { QueriesApi } from './node/queries-api.ts'
 export type { SqlApi, SqlOptions } from './node/sql-api.ts'
+export type { QuarantinedAggregate, QuarantineStatus } from './partition/quarantine.ts'
 export { defineAnswer, defineQuery } from './query/define-query.ts'
 export type { ParkedList, ParkedOutcome, ParkedSelection, ParkedSummary } from './query/parked-operations.ts'
 export type {

@@ -46,6 +46,12 @@ export const errorTable = {
   STORE_READ_ONLY: kind(false, 6, 'The database cannot be written.'),
   STORE_FULL: kind(false, 6, 'The disk is full.'),
   STORE_CORRUPT: kind(false, 6, 'The database is damaged.'),
+  SEQUENCE_CONFLICT: kind(
+    false,
+    1,
+    'The aggregate is at another sequence than expected, or has other events there.',
+  ),
+  FILE_DAMAGED: kind(false, 1, 'An export or a backup is damaged or cut off.'),
   IDENTITY_MISMATCH: kind(false, 1, 'The identity key and the database do not belong together.'),
   TRANSACTION_FAILED: kind(false, 1, 'A transaction of the store failed.'),
   TRANSACTION_ROLLED_BACK: kind(false, 1, 'A transaction of the store was rolled back.'),
@@ -53,6 +59,11 @@ export const errorTable = {
   QUERY_FAILED: kind(false, 1, 'The query stopped, or its question threw.'),
   QUERY_LAGGING: kind(true, 4, 'The query has not seen the position asked for within the deadline.'),
   AGGREGATE_FAILED: kind(false, 1, 'The code of the aggregate threw.'),
+  AGGREGATE_QUARANTINED: kind(
+    false,
+    1,
+    'The history of this aggregate does not fit its file: an unknown event or version, or code that throws.',
+  ),
   MESSAGE_TOO_LARGE: kind(false, 2, 'A command or its events exceed the size limit.'),
   INTERNAL: kind(false, 1, 'A mistake of ours. Please report it.'),
 } as const satisfies Record<string, ErrorKind>

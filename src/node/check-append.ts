@@ -38,7 +38,14 @@ export function checkAppend(given: GivenAppend, where: string): GivenAppend {
 }
 
 function checkEvent({ type, version, data }: RecordedEvent, where: string): RecordedEvent {
-  prefixed(where, () => checkName('event type', type))
+  // As `handle` may name one: stricter, and a history that exists could not be moved.
+  if (!isEventType(type))
+    complain(
+      where,
+      'event type',
+      type,
+      `a text of 1 to ${limits.nameBytesMax} bytes without U+0000 and half characters`,
+    )
   if (!(Number.isSafeInteger(version) && version >= 1))
     complain(where, 'version', version, 'a whole number from 1')
   if (typeof data !== 'string' || !isJson(data)) complain(where, 'data', data, 'a text that is JSON')
@@ -46,6 +53,13 @@ function checkEvent({ type, version, data }: RecordedEvent, where: string): Reco
   if (bytes > limits.dataBytesMax) tooLarge(where, `${bytes} bytes of data`, `${limits.dataBytesMax}`)
   return { type, version, data }
 }
+
+const isEventType = (type: unknown): boolean =>
+  typeof type === 'string' &&
+  type !== '' &&
+  !type.includes('\u0000') &&
+  type.isWellFormed() &&
+  Buffer.byteLength(type) <= limits.nameBytesMax
 
 function checkMetadataText(metadata: string, where: string): void {
   if (metadata === '{}') return

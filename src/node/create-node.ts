@@ -19,8 +19,11 @@ import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
 import { attachNode } from './glyn-store.ts'
+import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
+import { writeBackup } from './moving/write-backup.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
+import { createNodeInspection } from './node-inspection.ts'
 import type { CompleteNodeOptions, NodeOptions } from './node-options.ts'
 import { assembleNode, type NodeParts, newClusterId } from './node-parts.ts'
 import { startQueries } from './node-queries.ts'
@@ -32,13 +35,14 @@ import {
   rememberRemoval,
   writeClusterSettings,
 } from './node-settings.ts'
-import { nodeStatus, type StatusSources } from './node-status.ts'
+import { memberStatuses, nodeStatus, partitionStatuses, type StatusSources } from './node-status.ts'
 import { createParkedApi } from './parked-api.ts'
 import { parseAfter } from './parse-after.ts'
 import { placementStatus } from './placement-status.ts'
 import { problemsOf } from './problems.ts'
 import { publishMessage } from './publish-message.ts'
 import { collectPages, readPage } from './remote-aggregates.ts'
+import { createSharedInspection } from './shared-inspection.ts'
 import { checkStoreMode, startShared } from './shared-start.ts'
 import { createSqlApi } from './sql-api.ts'
 import { startMesh } from './start-mesh.ts'
@@ -47,6 +51,7 @@ import { replicatedStoreOfNode, sharedStoreOfNode } from './store-of-node.ts'
 import { createSubscribers, subscribersTimeoutMs } from './subscribers.ts'
 import { subscribeToFeed } from './subscription.ts'
 import { systemClock } from './system-clock.ts'
+import { createCallCounts, systemStats } from './system-stats.ts'
 import { packageVersion } from './version.ts'
 
 const executeTimeoutMs = 10_000
@@ -88,6 +93,8 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
     const directory = await openDataDirectory(options.dataDirectory, log)
     closers.push(() => directory.close())
     const { store } = directory
+    const historyProblems = coverageProblems(uncoveredKinds(store, loaded.bindings), loaded.bindings)
+    for (const problem of historyProblems) log.error({}, `history: ${problem}`)
     let settings = readClusterSettings(store)
     checkSettings(options, settings)
     checkStoreMode(options, settings, shared)
@@ -155,6 +162,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       assembled.membership.learn(readContacts(store))
       assembled.membership.greet(options.bootstrap)
     }
+    const clusterSettings = settings
     const { partitions } = settings
     assembled.startMembership()
     await settle(assembled, settings, { ...starting, clock })
@@ -195,6 +203,8 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       },
       queries: queries.status(),
       reactions: assembled.reactions.status(),
+      quarantined: assembled.quarantine.status(),
+      historyProblems,
       pluginProblems: [...loaded.problems, ...reacting.problems, ...queries.problems()],
     })
 
@@ -205,12 +215,13 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       log,
       state: assembled.state,
       contacts: assembled.contacts,
-      viewOf: partition => ({
+      viewOf: (partition, aggregate) => ({
         peerId: mesh.peerId,
         status: viewedStatus(assembled, partition),
         history: assembled.engine.history(partition),
         pending: assembled.host.pendingOf(partition),
         queries: queries.status(),
+        quarantined: aggregate === undefined ? null : (assembled.quarantine.of(aggregate) ?? null),
       }),
       problemsOf: partition => problemsOf(sources(), partition),
     })
@@ -222,6 +233,13 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       here: (partition, appends) => assembled.host.append(partition, appends),
       there: assembled.remote.append,
     })
+    const name = options.name ?? mesh.peerId.slice(-6)
+    const inspected = { parts: assembled, aggregates: loaded.bindings, partitions }
+    const inspection =
+      gate === undefined
+        ? createNodeInspection({ ...inspected, mesh, rpc, clock, log, store, name })
+        : createSharedInspection({ ...inspected, store: gate.store })
+    const counts = createCallCounts()
 
     if (wrapper !== undefined) {
       const { router, host, remote, sharedFeed, engine, feed } = assembled
@@ -291,14 +309,16 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         const envelope = toEnvelope({ type, id }, command, executeOptions)
         const timeoutMs = checkPositive('timeoutMs', executeOptions.timeoutMs ?? executeTimeoutMs)
         const partition = partitionOf(envelope.aggregate, partitions)
-        return await assembled.router.route({
-          partition,
-          timeoutMs,
-          signal: executeOptions.signal,
-          here: () => assembled.host.execute(partition, envelope),
-          there: (peerId, attempt) =>
-            assembled.remote.execute(peerId, partition, envelope, attempt.timeoutMs),
-        })
+        return await counts.command(
+          assembled.router.route({
+            partition,
+            timeoutMs,
+            signal: executeOptions.signal,
+            here: () => assembled.host.execute(partition, envelope),
+            there: (peerId, attempt) =>
+              assembled.remote.execute(peerId, partition, envelope, attempt.timeoutMs),
+          }),
+        )
       },
       async append(appends, appendOptions = {}) {
         const timeoutMs = checkPositive('timeoutMs', appendOptions.timeoutMs ?? executeTimeoutMs)
@@ -345,10 +365,12 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         return rows.map(toEventEnvelope)
       },
       query: async (name, question, parameters, { after, ...readOptions } = {}) =>
-        await queries.ask(name, question, parameters, {
-          ...readOptions,
-          ...(after === undefined ? {} : { after: parseAfter(after, partitions) }),
-        }),
+        await counts.question(
+          queries.ask(name, question, parameters, {
+            ...readOptions,
+            ...(after === undefined ? {} : { after: parseAfter(after, partitions) }),
+          }),
+        ),
       queries: {
         ...queries.api,
         ...createParkedApi(queries.host),
@@ -369,6 +391,14 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       async subscribers({ timeoutMs = subscribersTimeoutMs } = {}) {
         return await subscribers.list({ timeoutMs: checkPositive('timeoutMs', timeoutMs) })
       },
+      backup: ({ signal: given } = {}) =>
+        writeBackup({
+          elsewhere: shared?.location ?? null,
+          copy: assembled.logCopy,
+          settings: clusterSettings,
+          timeMs: clock.wallTime(),
+          signal: given === undefined ? closed.signal : AbortSignal.any([closed.signal, given]),
+        }),
       async status() {
         const seen = sources()
         const facts = {
@@ -381,6 +411,31 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
           state: assembled.failure() === undefined ? state : 'failed',
         } as const
         return nodeStatus(seen, facts, problemsOf(seen))
+      },
+      ...inspection,
+      async systemStats() {
+        const seen = sources()
+        const stats = systemStats({
+          node: {
+            peerId: mesh.peerId,
+            name,
+            version: packageVersion,
+            uptimeSeconds: Math.round((clock.now() - startedAt) / 1000),
+          },
+          store,
+          partitions: assembled.dataPartitions().filter(assembled.isLocal).length,
+          counts,
+          pending: assembled.host.pendingCount(),
+          queries: seen.queries,
+          status: {
+            members: memberStatuses(seen),
+            partitions: partitionStatuses(seen),
+            quarantined: seen.quarantined,
+          },
+        })
+        if (gate === undefined) return stats
+        const { events } = await gate.store.statistics()
+        return { ...stats, store: { ...stats.store, location: gate.store.location, events } }
       },
       async placement() {
         return placementStatus(sources())

@@ -28,6 +28,7 @@ import {
   type AggregateHost,
   createAggregateHost,
 } from '../partition/aggregate-host.ts'
+import { createQuarantine, type Quarantine } from '../partition/quarantine.ts'
 import {
   createRaftEngine,
   type GroupListener,
@@ -57,7 +58,9 @@ import type { LocalStore } from '../store/store.ts'
 import { createChangeLog } from './change-log.ts'
 import { clusterView } from './cluster-view.ts'
 import { type Contacts, createContacts } from './contacts.ts'
+import { createEventLifter, type EventLifter } from './lift-events.ts'
 import { createLocalPartitions } from './local-partitions.ts'
+import { createLogCopy, type LogCopy } from './log-copy.ts'
 import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
 import { createNoContact } from './no-contact.ts'
 import { createRemoteAggregates, type RemoteAggregates, serveAggregates } from './remote-aggregates.ts'
@@ -111,6 +114,8 @@ const handOverMsMax = 1500
 export interface NodeParts {
   readonly engine: RaftEngine
   readonly host: AggregateHost
+  readonly quarantine: Quarantine
+  readonly lifter: EventLifter
   readonly controller: ControllerLog
   readonly membership: Membership
   readonly reconciler: Reconciler
@@ -127,6 +132,7 @@ export interface NodeParts {
   readonly inbox: MessageInbox
   readonly reactions: Reactions
   readonly contacts: Contacts
+  readonly logCopy: LogCopy
   state(): ClusterState
   /** 1..partitions; empty before the cluster is known. */
   dataPartitions(): readonly number[]
@@ -175,10 +181,17 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     nameOf: peerId => shortNameOf(peerId),
     listenerOf,
   })
+  const lifter = createEventLifter({ aggregates: init.aggregates, log })
   let failure: Error | undefined
   const reactions = createReactions({
     environment: {
-      store: init.shared === undefined ? store : createSharedReactionLog(init.shared),
+      store:
+        init.shared === undefined
+          ? {
+              readAggregate: store.readAggregate,
+              readPartition: (partition, range) => lifter.lift(store.readPartition(partition, range)),
+            }
+          : createSharedReactionLog(init.shared, lifter.lift),
       ...(init.shared === undefined ? {} : { checkpointScope: () => `${clusterId()}/` }),
       clock,
       log,
@@ -204,10 +217,12 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   const ownAggregates = [...reactions.aggregates].map(
     ([type, definition]) => [type, { definition, definitionId: ownCode }] as const,
   )
+  const quarantine = createQuarantine({ clock, log })
   const hosting = {
     clock,
     log,
     aggregates: new Map([...init.aggregates, ...ownAggregates]),
+    quarantine,
     ...(init.actorsMax === undefined ? {} : { cache: { actorsMax: init.actorsMax } }),
   }
   const sharedFeed =
@@ -559,10 +574,24 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   }
   serveAggregates(rpc, served)
   serveAppends(rpc, served)
+  const logCopy = createLogCopy({
+    ...served,
+    self: mesh.peerId,
+    rpc,
+    clock,
+    log,
+    engine,
+    router,
+    isConnected: peerId => mesh.isConnected(peerId),
+    isLocal,
+    replicasOf,
+  })
 
   return {
     engine,
     host,
+    quarantine,
+    lifter,
     controller,
     membership,
     reconciler,
@@ -578,6 +607,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     inbox,
     reactions,
     contacts,
+    logCopy,
     state,
     dataPartitions,
     isLocal,

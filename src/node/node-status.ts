@@ -2,6 +2,7 @@
 import type { ClusterState } from '../cluster/cluster-state.ts'
 import { controllerPartition } from '../core/partition-of.ts'
 import { peerIdOf } from '../core/replica-id.ts'
+import type { QuarantineStatus } from '../partition/quarantine.ts'
 import type { QueryStatus } from '../query/query.ts'
 import type { RaftStatus } from '../raft/raft.ts'
 import type { ReactionStatus } from '../reaction/reactions.ts'
@@ -33,6 +34,10 @@ export interface StatusSources {
   readonly store: NodeStatus['store'] & { readonly problem: string | null }
   readonly queries: readonly QueryStatus[]
   readonly reactions: readonly ReactionStatus[]
+  /** Aggregates that this node met and could not load. */
+  readonly quarantined: QuarantineStatus
+  /** Kinds of events that rest here and that nothing which is loaded can read, a line each. */
+  readonly historyProblems: readonly string[]
   /** Files of the config directory that were not loaded, a line each. */
   readonly pluginProblems: readonly string[]
 }
@@ -91,6 +96,7 @@ export function nodeStatus(
     partitions: partitionStatuses(sources),
     queries: sources.queries,
     reactions: sources.reactions,
+    quarantined: sources.quarantined,
     problems,
   }
 }

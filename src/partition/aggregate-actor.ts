@@ -1,9 +1,9 @@
 // One aggregate on the leader of its partition: its committed state, and the state with everything proposed on top.
 import type { AnyAggregate } from '../core/aggregate.ts'
 import type { AggregateKey } from '../core/command.ts'
-import { applyEvent } from '../core/decide.ts'
 import type { StoredEvent } from '../core/record.ts'
 import type { LocalStore } from '../store/store.ts'
+import { applyStored } from './apply-stored.ts'
 
 /** Command ids that one actor remembers. Older ones are looked up in the store. */
 const commandIdsMax = 1024
@@ -96,12 +96,7 @@ export function standStill(actor: AggregateActor): void {
 }
 
 export function takeCommitted(actor: AggregateActor, event: StoredEvent): void {
-  const { type, version } = event
-  actor.committedState = applyEvent(actor.definition, actor.committedState, {
-    type,
-    version,
-    data: JSON.parse(event.data) as unknown,
-  })
+  actor.committedState = applyStored(actor.definition, actor.committedState, event)
   actor.committedSequence = event.sequence
   actor.committedIndex = event.index
   rememberCommandId(actor, event.commandId)

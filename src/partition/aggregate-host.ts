@@ -4,7 +4,7 @@ import { invariant } from '../core/assert.ts'
 import type { Clock } from '../core/clock.ts'
 import type { AggregateKey, CommandEnvelope } from '../core/command.ts'
 import type { Decided } from '../core/decide.ts'
-import { GlynError, isGlynError } from '../core/errors.ts'
+import { GlynError, hasCode, isGlynError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { checkAggregateKey, checkName } from '../core/names.ts'
@@ -43,6 +43,7 @@ import { fromKept, keptOutcomeAggregate, keptOutcomeKey, refusalOf, toKeep } fro
 import { notLeader, refusal, unknownOutcome } from './leader-errors.ts'
 import { createLeadership, type Leadership, type PendingCommand } from './leadership.ts'
 import { acceptedWith, acceptedWithoutEvents, rejectedWith, replicasAt } from './outcomes.ts'
+import { createQuarantine, type Quarantine } from './quarantine.ts'
 import type { RaftEngine } from './raft-engine.ts'
 import { createReadBarrier } from './read-barrier.ts'
 
@@ -60,6 +61,8 @@ export interface AggregateHostInit {
   readonly pendingMax?: number
   /** Bytes of entries of all partitions that wait for their commit. Below what the store takes before it refuses. */
   readonly pendingBytesMax?: number
+  /** One of its own when left out. */
+  readonly quarantine?: Quarantine
 }
 
 export interface LoadedState {
@@ -92,13 +95,17 @@ export interface AggregateHost {
     partition: number,
     command: { readonly aggregate: AggregateKey; readonly commandId: string },
   ): Promise<readonly StoredEvent[]>
+  /** An index up to which everything is committed that was acknowledged before the call. Only on the leader. */
+  head(partition: number): Promise<number>
   committed(partition: number, range: { readonly from: number; readonly to: number }): void
   roleChanged(partition: number, change: RoleChange): void
   read(partition: number, read: ConfirmedRead): void
   /** Commands and reads under way. */
   pendingCount(): number
-  /** What waits in one partition that this node leads. */
-  pendingOf(partition: number): PendingStatus
+  /** What waits in one partition that this node leads, or of one of its aggregates. */
+  pendingOf(partition: number, aggregate?: AggregateKey): PendingStatus
+  /** Loads it anew for its next command, where it is kept in memory. False: it is at work just now. */
+  forget?(aggregate: AggregateKey): boolean
   /** Nothing commits here any more: whoever still waits is told that the outcome is unknown. */
   stop(): void
 }
@@ -129,7 +136,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   let loadsTotal = 0
   const isCurrent = (leadership: Leadership): boolean => leaderships.get(leadership.partition) === leadership
   const barrier = createReadBarrier({ engine, clock, isCurrent })
-  const loader = createActorLoader({ store, clock })
+  const quarantine = init.quarantine ?? createQuarantine({ clock, log })
+  const loader = quarantine.guard(createActorLoader({ store, clock }))
   const idle = new LRUCache<string, AggregateActor>({
     max: init.cache?.actorsMax ?? defaultActorsMax,
     maxSize: init.cache?.bytesMax ?? defaultCacheBytesMax,
@@ -211,9 +219,18 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const binding = bindingOf(envelope.aggregate.type)
     const leadership = leadershipOf(partition)
     refuseOverload()
-    const actor = actorOf(leadership, envelope.aggregate, binding)
-    if (!(actor instanceof Promise)) return await executeOn(leadership, actor, envelope)
-    const loaded = await actor
+    let loaded: AggregateActor
+    try {
+      const actor = actorOf(leadership, envelope.aggregate, binding)
+      if (!(actor instanceof Promise)) return await executeOn(leadership, actor, envelope)
+      loaded = await actor
+    } catch (error) {
+      // A command that was accepted keeps its outcome, also when its events cannot be read any more.
+      if (!hasCode(error, 'AGGREGATE_QUARANTINED') || !isCurrent(leadership)) throw error
+      const first = storedOutcome(leadership, envelope.aggregate, envelope.commandId)
+      if (first === undefined) throw error
+      return first
+    }
     try {
       return await executeOn(leadership, loaded, envelope)
     } finally {
@@ -472,7 +489,16 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     actor: AggregateActor,
     commandId: string,
   ): Accepted | undefined {
-    const rows = firstRows(leadership, actor, commandId)
+    return outcomeOf(leadership, firstRows(leadership, actor, commandId))
+  }
+
+  /** The same for an aggregate that has no actor, because its history does not fit its code. */
+  function storedOutcome(leadership: Leadership, key: AggregateKey, commandId: string): Accepted | undefined {
+    const { partition, commitIndex } = leadership
+    return outcomeOf(leadership, store.readCommand(key, { partition, commandId, throughIndex: commitIndex }))
+  }
+
+  function outcomeOf(leadership: Leadership, rows: readonly StoredEvent[]): Accepted | undefined {
     const last = rows.at(-1)
     if (last === undefined) return undefined
     const replicas = replicasAt(engine.status(leadership.partition), last.index)
@@ -537,6 +563,11 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
         index: leadership.commitIndex,
       }
     },
+    async head(partition) {
+      const leadership = leadershipOf(partition)
+      await barrier.pass(leadership)
+      return leadership.commitIndex
+    },
     async loadEvents(partition, aggregate, range) {
       checkAggregateKey(aggregate)
       const leadership = leadershipOf(partition)
@@ -574,17 +605,27 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     stop() {
       for (const leadership of [...leaderships.values()]) loseLeadership(leadership)
     },
-    pendingOf(partition) {
+    pendingOf(partition, aggregate) {
       const leadership = leaderships.get(partition)
       if (leadership === undefined) return { count: 0, oldest: [], reads: 0 }
-      const { pending, reads, readsWaiting } = leadership
+      const { reads, readsWaiting } = leadership
       // In the order in which they were proposed.
-      const oldest = [...pending].slice(0, pendingNamedMax).map(([index, { record }]) => ({
+      const pending = [...leadership.pending].filter(
+        ([, { actor }]) => aggregate === undefined || actorName(actor.key) === actorName(aggregate),
+      )
+      const oldest = pending.slice(0, pendingNamedMax).map(([index, { record }]) => ({
         aggregate: record.aggregate,
         commandId: record.commandId,
         index,
       }))
-      return { count: pending.size, oldest, reads: reads.size + readsWaiting.length }
+      return { count: pending.length, oldest, reads: reads.size + readsWaiting.length }
+    },
+    forget(aggregate) {
+      const name = actorName(aggregate)
+      for (const { actors, loading } of leaderships.values())
+        if (actors.has(name) || loading.has(name)) return false
+      idle.delete(name)
+      return true
     },
     pendingCount: () => pendingTotal + barrier.count() + loadsTotal,
   }

@@ -4,6 +4,7 @@ import type { AggregateKey } from '../core/command.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import { actorBytes } from './aggregate-actor.ts'
 import { type AggregateBinding, actorName, defaultActorsMax, defaultCacheBytesMax } from './host-parts.ts'
+import type { Quarantine } from './quarantine.ts'
 import { loadSharedActor, type Proposal, type SharedActor } from './shared-actor.ts'
 
 /** What a node keeps of one partition while it leads it. */
@@ -40,9 +41,11 @@ export interface SharedActors {
 export function createSharedActors(init: {
   readonly store: Pick<SharedStore, 'readStream' | 'latestSnapshot'>
   readonly cache: { readonly actorsMax?: number; readonly bytesMax?: number }
+  readonly quarantine: Quarantine
   readonly isCurrent: (leadership: SharedLeadership) => boolean
 }): SharedActors {
   const { store, isCurrent } = init
+  const loader = init.quarantine.guard({ load: actor => loadSharedActor(store, actor) })
   const idle = new LRUCache<string, SharedActor>({
     max: init.cache.actorsMax ?? defaultActorsMax,
     maxSize: init.cache.bytesMax ?? defaultCacheBytesMax,
@@ -61,7 +64,8 @@ export function createSharedActors(init: {
     loads += 1
     try {
       const { partition, term } = leadership
-      const actor = await loadSharedActor(store, { key, ...binding, partition, term })
+      const wanted = { key, ...binding, partition, term, throughIndex: Number.MAX_SAFE_INTEGER }
+      const actor = (await loader.load(wanted, () => true)) as SharedActor
       leadership.actors.set(actorName(key), actor)
       return actor
     } finally {

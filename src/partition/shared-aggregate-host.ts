@@ -4,7 +4,7 @@ import { invariant } from '../core/assert.ts'
 import type { Clock } from '../core/clock.ts'
 import type { AggregateKey, CommandEnvelope } from '../core/command.ts'
 import type { Decided } from '../core/decide.ts'
-import { GlynError, isGlynError } from '../core/errors.ts'
+import { GlynError, hasCode, isGlynError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { checkAggregateKey, checkName } from '../core/names.ts'
@@ -31,6 +31,7 @@ import {
 import { fromKept, keptOutcomeKey, refusalOf, takenKept, toKeep } from './kept-outcome.ts'
 import { notLeader, unknownOutcome } from './leader-errors.ts'
 import { acceptedWith, acceptedWithoutEvents, rejectedWith } from './outcomes.ts'
+import { createQuarantine, type Quarantine } from './quarantine.ts'
 import { createSequenceCheck } from './sequence-check.ts'
 import type { Proposal, ProposalAnswer, SharedActor } from './shared-actor.ts'
 import { createSharedActors, createSharedLeadership, type SharedLeadership } from './shared-actors.ts'
@@ -49,6 +50,8 @@ export interface SharedAggregateHostInit {
   /** Something was appended at this index of the partition, and can be read. */
   readonly onAppended: (partition: number, index: number) => void
   readonly cache?: { readonly actorsMax?: number; readonly bytesMax?: number }
+  /** One of its own when left out. */
+  readonly quarantine?: Quarantine
   readonly pendingMax?: number
   readonly pendingBytesMax?: number
 }
@@ -67,7 +70,8 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
   const leaderships = new Map<number, SharedLeadership>()
   const isCurrent = (leadership: SharedLeadership): boolean =>
     leaderships.get(leadership.partition) === leadership
-  const actors = createSharedActors({ store, cache: init.cache ?? {}, isCurrent })
+  const quarantine = init.quarantine ?? createQuarantine({ clock, log })
+  const actors = createSharedActors({ store, cache: init.cache ?? {}, quarantine, isCurrent })
   const appends = createSharedAppends({ store, clock })
   const sequences = createSequenceCheck({ store, clock })
   const snapshots = createSharedSnapshots({ store, clock, log })
@@ -505,11 +509,19 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
       checkName('command id', envelope.commandId)
       const binding = bindingOf(envelope.aggregate.type)
       leadershipOf(partition)
-      return await counted(partition, () =>
-        onActor(partition, envelope.aggregate, binding, (leadership, actor) =>
-          executeOn(leadership, actor, envelope),
-        ),
-      )
+      return await counted(partition, async () => {
+        try {
+          return await onActor(partition, envelope.aggregate, binding, (leadership, actor) =>
+            executeOn(leadership, actor, envelope),
+          )
+        } catch (error) {
+          // A command that was accepted keeps its outcome, also when its events cannot be read any more.
+          if (!hasCode(error, 'AGGREGATE_QUARANTINED')) throw error
+          const rows = await store.readCommand(envelope.aggregate, envelope.commandId)
+          if (rows.length === 0) throw error
+          return acceptedWith(rows, { replicas, isReplayed: true })
+        }
+      })
     },
     append,
     async load(partition, aggregate) {
@@ -524,6 +536,10 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
       // A history can be read without its code; a name that is nowhere is a slip of the pen.
       if (found.length === 0) bindingOf(aggregate.type)
       return found
+    },
+    async head(partition) {
+      leadershipOf(partition)
+      return init.headOf(partition)
     },
     async sequenceOf(partition, aggregate) {
       checkAggregateKey(aggregate)
@@ -542,8 +558,10 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
       for (const leadership of [...leaderships.values()]) loseLeadership(leadership)
       appends.stop()
     },
-    pendingOf(partition) {
-      const proposals = [...(leaderships.get(partition)?.underWay.values() ?? [])]
+    pendingOf(partition, aggregate) {
+      const proposals = [...(leaderships.get(partition)?.underWay.values() ?? [])].filter(
+        ({ actor }) => aggregate === undefined || actorName(actor.key) === actorName(aggregate),
+      )
       const oldest = proposals.slice(0, pendingNamedMax).map(({ record }) => ({
         aggregate: record.aggregate,
         commandId: record.commandId,

@@ -39,9 +39,18 @@ const idleInTransactionMs = 2000
 export function createConnections(settings: PostgresSettings): Connections {
   const { location, connectTimeoutMs } = settings
   let opening: Promise<Pool> | null = null
+  const names = new Map<string, string>()
   const running = new Set<Promise<unknown>>()
   let closing: Promise<void> | null = null
   let failures = 0
+
+  /** A statement with a name is planned once per connection: planning takes longer than running it. */
+  function nameOf(text: string, values: readonly unknown[]): { readonly name?: string } {
+    if (values.length === 0) return {}
+    const name = names.get(text) ?? `glyn_${names.size + 1}`
+    names.set(text, name)
+    return { name }
+  }
 
   async function attempt<T>(action: (session: Session) => Promise<T>, sent: () => void): Promise<T> {
     opening ??= openPool(settings)
@@ -58,7 +67,7 @@ export function createConnections(settings: PostgresSettings): Connections {
     let isGood = true
     const query = async <Row>(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> => {
       try {
-        const { rows } = await client.query({ text, values: [...values] })
+        const { rows } = await client.query({ ...nameOf(text, values), text, values: [...values] })
         return rows as Row[]
       } catch (error) {
         isGood &&= leavesConnectionGood(error)
