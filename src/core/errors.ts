@@ -68,6 +68,7 @@ export const errorTable = {
   INTERNAL: kind(false, 1, 'A mistake of ours. Please report it.'),
 } as const satisfies Record<string, ErrorKind>
 
+/** The stable names of the failures of the world: see docs/errors.md. */
 export type ErrorCode = keyof typeof errorTable
 
 /** The plain form of a {@link GlynError}, as `--json`, HTTP and the wire carry it. */

@@ -5,12 +5,14 @@ import type { Command, CommandEnvelope } from '../core/command.ts'
 import { GlynError } from '../core/errors.ts'
 import { checkAggregateKey, checkName } from '../core/names.ts'
 import { partitionOf } from '../core/partition-of.ts'
+import { formatToken } from '../core/token.ts'
 import { createRpc } from '../mesh/create-rpc.ts'
 import { defaultTiming } from '../partition/raft-engine.ts'
 import type { RaftStatus } from '../raft/raft.ts'
 import { toEventEnvelope } from '../store/event-envelope.ts'
 import { createAppender } from './appender.ts'
 import { checkMetadata, checkPositive, refuseOwnNames } from './check-arguments.ts'
+import { serveClients } from './client-calls.ts'
 import { closeInReverse } from './close-in-reverse.ts'
 import { createCommandId } from './command-id.ts'
 import { openDataDirectory } from './data-directory.ts'
@@ -18,10 +20,11 @@ import { diskOf } from './disk-of.ts'
 import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
+import { type GlynNode, toGlynNode } from './glyn-node.ts'
 import { attachNode } from './glyn-store.ts'
 import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
-import { writeBackup } from './moving/write-backup.ts'
+import { readHeads, writeBackup } from './moving/write-backup.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
 import { createNodeInspection } from './node-inspection.ts'
 import type { CompleteNodeOptions, NodeOptions } from './node-options.ts'
@@ -66,7 +69,7 @@ const lingerMs = 300
  * Starts a node. Resolves when it belongs to a cluster and takes commands. Throws GlynError: INVALID_ARGUMENT,
  * INSECURE_LISTEN, ALREADY_RUNNING, IDENTITY_MISMATCH, CLUSTER_MISMATCH, MEMBER_REMOVED, and those of the store.
  */
-export async function createNode(given: NodeOptions): Promise<NodeApi> {
+export async function createNode(given: NodeOptions): Promise<GlynNode> {
   const { options, shared, wrapper } = chooseStore(given)
   checkOptions(options)
   const { log } = options
@@ -113,6 +116,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
     const mesh = await startMesh({ options, directory, clock })
     closers.push(() => mesh.stop())
     const rpc = createRpc({ mesh, clock, log })
+    const clients = serveClients(rpc, clock)
     parts = assembleNode({
       mesh,
       rpc,
@@ -292,7 +296,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       log.info({}, 'node: stopped')
     }
 
-    return {
+    const api: NodeApi = {
       peerId: mesh.peerId,
       clusterId: settings.clusterId,
       addresses: () => mesh.addresses(),
@@ -391,6 +395,10 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       async subscribers({ timeoutMs = subscribersTimeoutMs } = {}) {
         return await subscribers.list({ timeoutMs: checkPositive('timeoutMs', timeoutMs) })
       },
+      async heads({ signal: given } = {}) {
+        const ended = given === undefined ? closed.signal : AbortSignal.any([closed.signal, given])
+        return formatToken(await readHeads(assembled.logCopy, assembled.dataPartitions(), ended))
+      },
       backup: ({ signal: given } = {}) =>
         writeBackup({
           elsewhere: shared?.location ?? null,
@@ -465,6 +473,8 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         return closing
       },
     }
+    clients.attach(api)
+    return toGlynNode(api)
   } catch (error) {
     await closeAll().catch(complainOfClosing)
     throw error

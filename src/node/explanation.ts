@@ -3,6 +3,7 @@ import type { AggregateKey } from '../core/command.ts'
 import type { QuarantinedAggregate } from '../partition/quarantine.ts'
 import type { Role } from '../raft/raft.ts'
 
+/** Where an aggregate lives and why there; what `explain` answers. */
 export interface Explanation {
   readonly aggregate: AggregateKey
   readonly partition: number
@@ -50,6 +51,7 @@ export interface Explanation {
   readonly problems: readonly string[]
 }
 
+/** One replica of a partition: where it is, and how far. */
 export interface ReplicaExplanation {
   readonly peerId: string
   readonly name: string
@@ -69,6 +71,7 @@ export interface ReplicaExplanation {
   readonly isActive: boolean
 }
 
+/** One change of leadership of a partition, as a node remembers it. */
 export interface LeadershipChange {
   /** ISO 8601, by the clock of that node. */
   readonly time: string

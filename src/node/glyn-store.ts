@@ -2,7 +2,7 @@
 // store itself. What is appended to it goes to the leader, is published, and is seen by queries.
 import { GlynError } from '../core/errors.ts'
 import { checkName } from '../core/names.ts'
-import type { QueryDefinition, QueryFunction } from '../query/query.ts'
+import type { AnyQuery, AnyQueryFunction } from '../query/define-query.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { InnerStore } from './inner-store.ts'
 
@@ -13,8 +13,7 @@ export interface GlynConfig {
   readonly scope: string
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the one place where queries over all events meet.
-type AnyQuery = QueryDefinition<any> | QueryFunction<any>
+type GivenQuery = AnyQuery | AnyQueryFunction
 
 /**
  * An event store. While a node runs on it (`createNode({ store })`) its methods go through that node; before and after, they
@@ -25,7 +24,7 @@ export interface GlynStore extends SharedStore {
   readonly topic: string
   readonly scope: string
   readonly inner: InnerStore
-  readonly queries: readonly AnyQuery[]
+  readonly queries: readonly GivenQuery[]
 }
 
 /** What a running node offers to the store that it runs on. */
@@ -37,7 +36,7 @@ const nodes = new WeakMap<GlynStore, StoreOfNode>()
 export function glynStore(
   config: GlynConfig,
   inner: InnerStore,
-  queries: readonly AnyQuery[] = [],
+  queries: readonly GivenQuery[] = [],
 ): GlynStore {
   checkName('topic', config.topic)
   checkName('scope', config.scope)

@@ -21,6 +21,7 @@ export interface AggregateSnapshot<State = unknown> {
   readonly bytes: number
 }
 
+/** Counts of one aggregate. */
 export interface AggregateStats {
   readonly aggregate: AggregateKey
   /** Its partition, and how far that was. */
@@ -119,6 +120,7 @@ export interface RebuiltSnapshot {
   readonly error: string | null
 }
 
+/** How far that is. */
 export interface SnapshotRebuildProgress {
   /** Aggregates that are done. */
   readonly done: number
@@ -128,6 +130,7 @@ export interface SnapshotRebuildProgress {
   readonly current: { readonly aggregate: AggregateKey; readonly sequence: number } | null
 }
 
+/** What came of making snapshots again. */
 export interface SnapshotRebuildSummary {
   readonly rebuilt: number
   readonly failed: number
@@ -138,16 +141,20 @@ export interface SnapshotRebuildSummary {
   readonly differencesTotal: number
 }
 
+/** How long to try, and how to give up. */
 export interface InspectOptions {
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
 }
 
+/** How snapshots are made again. */
 export interface RebuildOptions {
   readonly signal?: AbortSignal
+  /** Told as it goes on. */
   readonly onProgress?: (progress: SnapshotRebuildProgress) => void
 }
 
+/** What there is to know of aggregates beside their state. */
 export interface InspectionApi {
   /** The snapshot that the leader of the aggregate has; null for none. */
   latestSnapshot(type: string, id: string, options?: InspectOptions): Promise<AggregateSnapshot | null>

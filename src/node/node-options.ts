@@ -1,12 +1,13 @@
 // What it takes to start a node. `createNode(options)` reads nothing else: no environment, no files but these folders.
 import type { AnyAggregate } from '../core/aggregate.ts'
 import { type Log, silentLog } from '../core/log.ts'
-import type { QueryDefinition, QueryFunction } from '../query/query.ts'
+import type { AnyQuery, AnyQueryFunction } from '../query/define-query.ts'
 import type { AnyHandler, AnyHandlerFunction } from '../reaction/define-handler.ts'
 import type { AnyProcess } from '../reaction/define-process.ts'
 import type { GlynStore } from './glyn-store.ts'
 import type { InnerStore } from './inner-store.ts'
 
+/** What `createNode` takes. `topic` and `dataDirectory` have to be given. */
 export interface NodeOptions {
   /** The gossipsub topic that committed events are published on. May be left out where a `glynStore` says it. */
   readonly topic?: string
@@ -47,8 +48,7 @@ export interface NodeOptions {
   /** Beside those of the config directory. */
   readonly aggregates?: readonly AnyAggregate[]
   /** Beside those of the config directory. */
-  // biome-ignore lint/suspicious/noExplicitAny: the one place where queries over all events meet.
-  readonly queries?: readonly (QueryDefinition<any> | QueryFunction<any>)[]
+  readonly queries?: readonly (AnyQuery | AnyQueryFunction)[]
   /** Beside those of the config directory. They run on the main thread: one that loops holds up the node. */
   readonly handlers?: readonly (AnyHandler | AnyHandlerFunction)[]
   /** Beside those of the config directory. */

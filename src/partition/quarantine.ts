@@ -24,6 +24,7 @@ export interface QuarantinedAggregate {
   readonly since: string
 }
 
+/** How many aggregates take no commands, and which. */
 export interface QuarantineStatus {
   /** Aggregates that were met since the node runs. */
   readonly count: number

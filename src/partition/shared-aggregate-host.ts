@@ -539,7 +539,7 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
     },
     async head(partition) {
       leadershipOf(partition)
-      return init.headOf(partition)
+      return (await counted(partition, () => store.heads())).get(partition) ?? 0
     },
     async sequenceOf(partition, aggregate) {
       checkAggregateKey(aggregate)

@@ -3,6 +3,7 @@
 // leader reads the last part, however long all of this has been going on.
 import type { AnyAggregate } from '../core/aggregate.ts'
 import type { AggregateKey, Command } from '../core/command.ts'
+import type { DomainEvent } from '../core/event.ts'
 import { systemPrefix } from '../core/system-types.ts'
 import type { ReactionLog } from './reaction.ts'
 
@@ -72,7 +73,7 @@ export const checkpointAggregate: AnyAggregate = {
     type: 'Checkpointed',
     data,
   }),
-  apply: (state: Checkpoint, { data }: { readonly data: CheckpointChange }) => applyChange(state, data),
+  apply: (state: Checkpoint, { data }: DomainEvent<string, CheckpointChange>) => applyChange(state, data),
 }
 
 /**

@@ -68,6 +68,7 @@ export interface ReactionEnvironment {
   ): Promise<Outcome>
 }
 
+/** What failed last. */
 export interface LastError {
   readonly message: string
   readonly stack: string | null

@@ -142,7 +142,7 @@ t.test('the last of many parts is found in a few looks', async t => {
       looks += 1
       return Number(id.split('.')[1]) <= count ? [{} as never] : []
     }
-    t.equal(lastPart({ readAggregate }, partition, 1), Math.max(1, count))
+    t.equal(await lastPart({ readAggregate }, partition, 1), Math.max(1, count))
     t.ok(looks <= 22, `${looks} looks for ${count}`)
   }
 })

@@ -4,7 +4,7 @@ import type { AnyAggregate } from '../../src/core/aggregate.ts'
 import type { Command } from '../../src/core/command.ts'
 import { applyEvent, decide } from '../../src/core/decide.ts'
 import { GlynError } from '../../src/core/errors.ts'
-import type { EventEnvelope } from '../../src/core/event.ts'
+import type { DomainEvent, EventEnvelope } from '../../src/core/event.ts'
 import { passesFilter } from '../../src/core/event-filter.ts'
 import type { Outcome } from '../../src/core/outcome.ts'
 import { partitionOf } from '../../src/core/partition-of.ts'
@@ -261,7 +261,7 @@ export function createCoreNode(
       let next = from === 'now' ? events.length : 0
       const iterate = async function* () {
         while (!signal.aborted) {
-          if (until === 'now' && next >= end) return
+          if (until !== undefined && next >= end) return
           const event = events[next]
           if (event === undefined) {
             const aborted = new Promise<void>(resolve =>
@@ -294,6 +294,11 @@ export function createCoreNode(
         ...(aggregate === null ? {} : { aggregate }),
       })
       return { id: `m-${published.length}`, peers: 2 }
+    },
+    async heads() {
+      return formatToken(
+        new Map(partitions().flatMap(({ id }) => (id === 0 ? [] : [[id, headOf(id)] as const]))),
+      )
     },
     async *backup() {
       yield Buffer.from('no backup: this node has no log')
@@ -524,7 +529,7 @@ export const counter: AnyAggregate = {
     const event = { type: 'Added', data: { by: command.data.by } }
     return command.type === 'Add' ? event : [event, event]
   },
-  apply: (state: { total: number }, event: { data: { by: number } }) => ({
+  apply: (state: { total: number }, event: DomainEvent<string, { by: number }>) => ({
     total: state.total + event.data.by,
   }),
 }
