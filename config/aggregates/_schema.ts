@@ -17,13 +17,23 @@ export const finiteNumber: Check = value =>
 export const optionalText: Check = value =>
   value === undefined || (typeof value === 'string' && value !== '') ? null : 'a text that is not empty'
 
+/** What a schema lets through; `types` is for the compiler only. */
+interface Schema<Data> {
+  readonly '~standard': {
+    readonly version: 1
+    readonly vendor: string
+    readonly types?: { readonly input: Data; readonly output: Data }
+    validate(value: unknown): { readonly value: Data } | { readonly issues: readonly Issue[] }
+  }
+}
+
 /** A schema for an object with these fields and no others. */
-export function fields<Data>(checks: Readonly<Record<string, Check>>) {
+export function fields<Data>(checks: Readonly<Record<string, Check>>): Schema<Data> {
   return {
     '~standard': {
-      version: 1 as const,
+      version: 1,
       vendor: 'glyn-node-example',
-      validate(value: unknown): { value: Data } | { issues: readonly Issue[] } {
+      validate(value) {
         const data = value === undefined || value === null ? {} : value
         if (typeof data !== 'object' || Array.isArray(data)) {
           return { issues: [{ message: `data is ${JSON.stringify(data)}; allowed: an object`, path: [] }] }

@@ -28,19 +28,15 @@ interface Movement extends Amount {
   readonly balance: number
 }
 
-export type BankCommand =
-  | { readonly type: 'OpenAccount'; readonly data: Account }
-  | { readonly type: 'DepositMoney'; readonly data: Amount }
-  | { readonly type: 'WithDrawMoney'; readonly data: Amount }
-  | { readonly type: 'CloseAccount'; readonly data: Account }
-
 export type BankEvent =
   | { readonly type: 'AccountOpened'; readonly data: Account }
   | { readonly type: 'CustomerDepositedCash'; readonly data: Movement }
   | { readonly type: 'CustomerWithdrewCash'; readonly data: Movement }
   | { readonly type: 'AccountClosed'; readonly data: Account }
 
-export default defineAggregate<BankAccount, BankCommand, BankEvent>({
+// No type arguments: what callers may send comes from the schemas, what they are told from `apply` and from the codes of
+// `reject`. `node.execute(bankAccount, 'acc-1', { type: 'DepositMoney', data: { amount: 100 } })` knows all of it.
+export default defineAggregate({
   type: 'bank_account',
   emptyState: { status: 'unopened', balance: 0 },
   snapshotEvery: 100,
@@ -51,7 +47,7 @@ export default defineAggregate<BankAccount, BankCommand, BankEvent>({
     CloseAccount: fields<Account>({ accountId: optionalText }),
   },
 
-  handle({ status, balance }, command) {
+  handle({ status, balance }: BankAccount, command) {
     // As in the original, whatever does not fit the status is this one error; the message says which case it is.
     if (command.type === 'OpenAccount') {
       if (status === 'unopened') return { type: 'AccountOpened', data: command.data }
@@ -87,7 +83,7 @@ export default defineAggregate<BankAccount, BankCommand, BankEvent>({
     }
   },
 
-  apply(state, event) {
+  apply(state: BankAccount, event: BankEvent): BankAccount {
     switch (event.type) {
       case 'AccountOpened':
         return { status: 'open', balance: 0 }

@@ -3,10 +3,17 @@
 //   glyn-node query balance get id=acc-1
 //   glyn-node query balance top limit:=3
 //   glyn-node query balance total
-import { defineQuery } from 'glyn-node'
-import type { BankEvent } from '../aggregates/bank-account.ts'
+import { defineQuery, type EnvelopesOf } from 'glyn-node'
+import type bankAccount from '../aggregates/bank-account.ts'
 
-export default defineQuery<BankEvent>({
+export interface Balance {
+  readonly id: string
+  readonly amount: number
+  readonly status: 'open' | 'closed'
+}
+
+// `node.query(balance, 'top', { limit: 3 })` knows what it may ask and what it is told.
+export default defineQuery({
   name: 'balance',
   version: 1,
   filter: { aggregateTypes: ['bank_account'] },
@@ -19,7 +26,7 @@ export default defineQuery<BankEvent>({
   },
 
   // Runs in the transaction that also remembers how far this query is: each event counts exactly once.
-  handle(aggregateId, events, { db }) {
+  handle(aggregateId, events: readonly EnvelopesOf<typeof bankAccount>[], { db }) {
     const open = db.prepare(
       `insert into balance (id, amount, status) values (?, 0, 'open')
        on conflict (id) do update set amount = 0, status = 'open'`,
@@ -32,10 +39,10 @@ export default defineQuery<BankEvent>({
           open.run(aggregateId)
           break
         case 'CustomerDepositedCash':
-          move.run(amountOf(event.data), aggregateId)
+          move.run(event.data.amount, aggregateId)
           break
         case 'CustomerWithdrewCash':
-          move.run(-amountOf(event.data), aggregateId)
+          move.run(-event.data.amount, aggregateId)
           break
         case 'AccountClosed':
           close.run(aggregateId)
@@ -47,13 +54,17 @@ export default defineQuery<BankEvent>({
   // The result is the answer, as JSON. An account that does not exist gives null.
   answer: {
     get: (db, { id }: { id: string }) =>
-      db.prepare('select id, amount, status from balance where id = ?').get(String(id)) ?? null,
+      db.prepare<[string], Balance>('select id, amount, status from balance where id = ?').get(String(id)) ??
+      null,
     top: (db, { limit }: { limit?: number }) =>
       db
-        .prepare('select id, amount, status from balance order by amount desc, id limit ?')
+        .prepare<[number], Balance>('select id, amount, status from balance order by amount desc, id limit ?')
         .all(Number(limit ?? 10)),
-    total: db => db.prepare('select count(*) as accounts, total(amount) as amount from balance').get(),
+    total: db =>
+      db
+        .prepare<[], { accounts: number; amount: number }>(
+          'select count(*) as accounts, total(amount) as amount from balance',
+        )
+        .get(),
   },
 })
-
-const amountOf = (data: BankEvent['data']): number => ('amount' in data ? data.amount : 0)

@@ -5,8 +5,8 @@ import type { Outcome } from '../core/outcome.ts'
 import type { BatchConnection } from '../http/batch-connection.ts'
 import type { BatchRequest } from '../http/command-request.ts'
 import type { ControlClient } from '../http/control-client.ts'
+import { pauseMsBefore } from '../http/retrying.ts'
 import type { PeerClient } from '../node/peer-client.ts'
-import { pauseMsBefore } from './retrying.ts'
 
 /** A node is given this long for one attempt before another one is asked; it keeps trying by itself for as long. */
 const attemptMsMax = 10_000

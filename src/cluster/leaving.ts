@@ -13,6 +13,7 @@ const tellMs = 250
 /** Elections are short. What lasts longer than this holds the leave up. */
 const troubleMs = 3000
 
+/** How far a node is that leaves. */
 export interface LeaveProgress {
   /** Replicas of data partitions that this node still has, as their leaders say. */
   readonly replicas: number

@@ -23,7 +23,11 @@ export const errorTable = {
   UNKNOWN_QUERY: kind(false, 2, 'No query of this name is loaded.'),
   UNKNOWN_QUESTION: kind(false, 2, 'The query has no question of this name.'),
   ENTITY_NOT_FOUND: kind(false, 5, 'The aggregate, or the thing asked for, does not exist.'),
-  UNAVAILABLE: kind(true, 4, 'No majority could be reached in time. Retry with the same command id.'),
+  UNAVAILABLE: kind(
+    true,
+    4,
+    'No majority, or no shared store, could be reached in time. Retry with the same command id.',
+  ),
   TIMEOUT: kind(true, 4, 'The deadline passed. Retry with the same command id.'),
   ACTOR_TIMEOUT: kind(true, 4, 'The aggregate did not answer in time. Retry with the same command id.'),
   OVERLOADED: kind(true, 4, 'A queue is full. Retry later with the same command id.'),
@@ -46,6 +50,12 @@ export const errorTable = {
   STORE_READ_ONLY: kind(false, 6, 'The database cannot be written.'),
   STORE_FULL: kind(false, 6, 'The disk is full.'),
   STORE_CORRUPT: kind(false, 6, 'The database is damaged.'),
+  SEQUENCE_CONFLICT: kind(
+    false,
+    1,
+    'The aggregate is at another sequence than expected, or has other events there.',
+  ),
+  FILE_DAMAGED: kind(false, 1, 'An export or a backup is damaged or cut off.'),
   IDENTITY_MISMATCH: kind(false, 1, 'The identity key and the database do not belong together.'),
   TRANSACTION_FAILED: kind(false, 1, 'A transaction of the store failed.'),
   TRANSACTION_ROLLED_BACK: kind(false, 1, 'A transaction of the store was rolled back.'),
@@ -53,10 +63,16 @@ export const errorTable = {
   QUERY_FAILED: kind(false, 1, 'The query stopped, or its question threw.'),
   QUERY_LAGGING: kind(true, 4, 'The query has not seen the position asked for within the deadline.'),
   AGGREGATE_FAILED: kind(false, 1, 'The code of the aggregate threw.'),
+  AGGREGATE_QUARANTINED: kind(
+    false,
+    1,
+    'The history of this aggregate does not fit its file: an unknown event or version, or code that throws.',
+  ),
   MESSAGE_TOO_LARGE: kind(false, 2, 'A command or its events exceed the size limit.'),
   INTERNAL: kind(false, 1, 'A mistake of ours. Please report it.'),
 } as const satisfies Record<string, ErrorKind>
 
+/** The stable names of the failures of the world: see docs/errors.md. */
 export type ErrorCode = keyof typeof errorTable
 
 /** The plain form of a {@link GlynError}, as `--json`, HTTP and the wire carry it. */

@@ -2,6 +2,7 @@
 import { GlynError } from './errors.ts'
 import type { Position, Positions } from './position.ts'
 
+/** The token of one position, for `after` and `from`: `3:17`. */
 export const tokenOf = (position: Position): string => `${position.partition}:${position.index}`
 
 /** Partitions ascending, so that equal positions give equal tokens. The empty map gives the empty text. */

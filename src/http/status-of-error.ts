@@ -31,6 +31,8 @@ export const statusOfError: Readonly<Record<ErrorCode, number>> = {
   STORE_READ_ONLY: 500,
   STORE_FULL: 507,
   STORE_CORRUPT: 500,
+  SEQUENCE_CONFLICT: 409,
+  FILE_DAMAGED: 400,
   IDENTITY_MISMATCH: 500,
   TRANSACTION_FAILED: 500,
   TRANSACTION_ROLLED_BACK: 500,
@@ -38,6 +40,7 @@ export const statusOfError: Readonly<Record<ErrorCode, number>> = {
   QUERY_FAILED: 500,
   QUERY_LAGGING: 503,
   AGGREGATE_FAILED: 500,
+  AGGREGATE_QUARANTINED: 500,
   MESSAGE_TOO_LARGE: 413,
   INTERNAL: 500,
 }

@@ -7,8 +7,8 @@ import { isSystemType, systemPrefix } from '../core/system-types.ts'
 import { checkMetadata } from './check-arguments.ts'
 import type { GivenAppend } from './node-api.ts'
 
-/** The last moment that ISO 8601 with four digits of a year can say. */
-const timeMsMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+/** The last moment that a Date can say. */
+const timeMsMax = 8_640_000_000_000_000
 
 /** Returns only what belongs to an append. Throws INVALID_ARGUMENT and MESSAGE_TOO_LARGE that begin with `where`. */
 export function checkAppend(given: GivenAppend, where: string): GivenAppend {
@@ -22,7 +22,7 @@ export function checkAppend(given: GivenAppend, where: string): GivenAppend {
   if (!(Number.isSafeInteger(expectedSequence) && expectedSequence >= 0))
     complain(where, 'expectedSequence', expectedSequence, 'the sequence of the last event before these, or 0')
   if (!(Number.isSafeInteger(timeMs) && timeMs >= 0 && timeMs <= timeMsMax))
-    complain(where, 'timeMs', timeMs, 'whole milliseconds since 1970 UTC, before the year 10000')
+    complain(where, 'timeMs', timeMs, `whole milliseconds since 1970 UTC, at most ${timeMsMax}`)
   checkMetadataText(metadata, where)
   if (!Array.isArray(events) || events.length === 0) complain(where, 'events', events, 'at least one event')
   if (events.length > limits.eventsPerCommandMax)
@@ -38,7 +38,14 @@ export function checkAppend(given: GivenAppend, where: string): GivenAppend {
 }
 
 function checkEvent({ type, version, data }: RecordedEvent, where: string): RecordedEvent {
-  prefixed(where, () => checkName('event type', type))
+  // As `handle` may name one: stricter, and a history that exists could not be moved.
+  if (!isEventType(type))
+    complain(
+      where,
+      'event type',
+      type,
+      `a text of 1 to ${limits.nameBytesMax} bytes without U+0000 and half characters`,
+    )
   if (!(Number.isSafeInteger(version) && version >= 1))
     complain(where, 'version', version, 'a whole number from 1')
   if (typeof data !== 'string' || !isJson(data)) complain(where, 'data', data, 'a text that is JSON')
@@ -46,6 +53,13 @@ function checkEvent({ type, version, data }: RecordedEvent, where: string): Reco
   if (bytes > limits.dataBytesMax) tooLarge(where, `${bytes} bytes of data`, `${limits.dataBytesMax}`)
   return { type, version, data }
 }
+
+const isEventType = (type: unknown): boolean =>
+  typeof type === 'string' &&
+  type !== '' &&
+  !type.includes('\u0000') &&
+  type.isWellFormed() &&
+  Buffer.byteLength(type) <= limits.nameBytesMax
 
 function checkMetadataText(metadata: string, where: string): void {
   if (metadata === '{}') return

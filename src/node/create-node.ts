@@ -5,11 +5,14 @@ import type { Command, CommandEnvelope } from '../core/command.ts'
 import { GlynError } from '../core/errors.ts'
 import { checkAggregateKey, checkName } from '../core/names.ts'
 import { partitionOf } from '../core/partition-of.ts'
+import { formatToken } from '../core/token.ts'
 import { createRpc } from '../mesh/create-rpc.ts'
 import { defaultTiming } from '../partition/raft-engine.ts'
+import type { RaftStatus } from '../raft/raft.ts'
 import { toEventEnvelope } from '../store/event-envelope.ts'
 import { createAppender } from './appender.ts'
 import { checkMetadata, checkPositive, refuseOwnNames } from './check-arguments.ts'
+import { serveClients } from './client-calls.ts'
 import { closeInReverse } from './close-in-reverse.ts'
 import { createCommandId } from './command-id.ts'
 import { openDataDirectory } from './data-directory.ts'
@@ -17,9 +20,14 @@ import { diskOf } from './disk-of.ts'
 import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
+import { type GlynNode, toGlynNode } from './glyn-node.ts'
+import { attachNode } from './glyn-store.ts'
+import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
+import { readHeads, writeBackup } from './moving/write-backup.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
-import { type CompleteNodeOptions, type NodeOptions, nodeDefaults } from './node-options.ts'
+import { createNodeInspection } from './node-inspection.ts'
+import type { CompleteNodeOptions, NodeOptions } from './node-options.ts'
 import { assembleNode, type NodeParts, newClusterId } from './node-parts.ts'
 import { startQueries } from './node-queries.ts'
 import {
@@ -30,18 +38,23 @@ import {
   rememberRemoval,
   writeClusterSettings,
 } from './node-settings.ts'
-import { nodeStatus, type StatusSources } from './node-status.ts'
+import { memberStatuses, nodeStatus, partitionStatuses, type StatusSources } from './node-status.ts'
 import { createParkedApi } from './parked-api.ts'
 import { parseAfter } from './parse-after.ts'
 import { placementStatus } from './placement-status.ts'
 import { problemsOf } from './problems.ts'
 import { publishMessage } from './publish-message.ts'
 import { collectPages, readPage } from './remote-aggregates.ts'
+import { createSharedInspection } from './shared-inspection.ts'
+import { checkStoreMode, startShared } from './shared-start.ts'
 import { createSqlApi } from './sql-api.ts'
 import { startMesh } from './start-mesh.ts'
+import { chooseStore } from './store-choice.ts'
+import { replicatedStoreOfNode, sharedStoreOfNode } from './store-of-node.ts'
 import { createSubscribers, subscribersTimeoutMs } from './subscribers.ts'
 import { subscribeToFeed } from './subscription.ts'
 import { systemClock } from './system-clock.ts'
+import { createCallCounts, systemStats } from './system-stats.ts'
 import { packageVersion } from './version.ts'
 
 const executeTimeoutMs = 10_000
@@ -58,8 +71,8 @@ const handOverRoundsMax = 3
  * Starts a node. Resolves when it belongs to a cluster and takes commands. Throws GlynError: INVALID_ARGUMENT,
  * INSECURE_LISTEN, ALREADY_RUNNING, IDENTITY_MISMATCH, CLUSTER_MISMATCH, MEMBER_REMOVED, and those of the store.
  */
-export async function createNode(given: NodeOptions): Promise<NodeApi> {
-  const options: CompleteNodeOptions = { ...nodeDefaults, ...given }
+export async function createNode(given: NodeOptions): Promise<GlynNode> {
+  const { options, shared, wrapper } = chooseStore(given)
   checkOptions(options)
   const { log } = options
   const clock = systemClock
@@ -85,17 +98,32 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
     const directory = await openDataDirectory(options.dataDirectory, log)
     closers.push(() => directory.close())
     const { store } = directory
+    const historyProblems = coverageProblems(uncoveredKinds(store, loaded.bindings), loaded.bindings)
+    for (const problem of historyProblems) log.error({}, `history: ${problem}`)
     let settings = readClusterSettings(store)
     checkSettings(options, settings)
+    checkStoreMode(options, settings, shared)
     const removedFrom = readRemoval(store)
     if (removedFrom !== undefined) throw removedError(directory.identity.peerId, removedFrom)
+    const { gate, mode, connect } = startShared({
+      shared,
+      clock,
+      log,
+      onProgress: options.onProgress,
+      signal,
+    })
+    if (shared !== undefined) closers.push(() => shared.close())
+    // One that joins is told first how many partitions there are.
+    if (settings !== undefined || options.bootstrap.length === 0) await connect(settings ?? options)
     const mesh = await startMesh({ options, directory, clock })
     closers.push(() => mesh.stop())
     const rpc = createRpc({ mesh, clock, log })
+    const clients = serveClients(rpc, clock)
     parts = assembleNode({
       mesh,
       rpc,
       store,
+      ...(gate === undefined ? {} : { shared: gate.store }),
       clock,
       random: Math.random,
       log,
@@ -129,16 +157,18 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
 
     if (settings === undefined && options.bootstrap.length > 0) {
       state = 'joining'
-      settings = await joinCluster(assembled, starting, (found, nodes) =>
+      settings = await joinCluster(assembled, { ...starting, storeMode: mode }, (found, nodes) =>
         writeClusterSettings(store, found, nodes),
       )
+      await connect(settings)
     } else if (settings === undefined) {
-      settings = await formCluster(assembled, newClusterId(), options)
+      settings = await formCluster(assembled, newClusterId(), { ...options, storeMode: mode })
     } else {
       options.onProgress?.(`coming back to cluster ${settings.clusterId}`)
       assembled.membership.learn(readContacts(store))
       assembled.membership.greet(options.bootstrap)
     }
+    const clusterSettings = settings
     const { partitions } = settings
     assembled.startMembership()
     await settle(assembled, settings, { ...starting, clock })
@@ -172,8 +202,15 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       failure: assembled.failure(),
       noContact: assembled.noContact(),
       heads: assembled.feed.heads(),
+      store: {
+        type: shared === undefined ? 'local' : 'shared',
+        location: (shared ?? store).location,
+        problem: gate?.problem() ?? null,
+      },
       queries: queries.status(),
       reactions: assembled.reactions.status(),
+      quarantined: assembled.quarantine.status(),
+      historyProblems,
       pluginProblems: [...loaded.problems, ...reacting.problems, ...queries.problems()],
     })
 
@@ -184,12 +221,13 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       log,
       state: assembled.state,
       contacts: assembled.contacts,
-      viewOf: partition => ({
+      viewOf: (partition, aggregate) => ({
         peerId: mesh.peerId,
-        status: assembled.engine.status(partition) ?? null,
+        status: viewedStatus(assembled, partition),
         history: assembled.engine.history(partition),
         pending: assembled.host.pendingOf(partition),
         queries: queries.status(),
+        quarantined: aggregate === undefined ? null : (assembled.quarantine.of(aggregate) ?? null),
       }),
       problemsOf: partition => problemsOf(sources(), partition),
     })
@@ -201,6 +239,26 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       here: (partition, appends) => assembled.host.append(partition, appends),
       there: assembled.remote.append,
     })
+    const name = options.name ?? mesh.peerId.slice(-6)
+    const inspected = { parts: assembled, aggregates: loaded.bindings, partitions }
+    const inspection =
+      gate === undefined
+        ? createNodeInspection({ ...inspected, mesh, rpc, clock, log, store, name })
+        : createSharedInspection({ ...inspected, store: gate.store })
+    const counts = createCallCounts()
+
+    if (wrapper !== undefined) {
+      const { router, host, remote, sharedFeed, engine, feed } = assembled
+      const append = appender.append
+      const facts = { scope: options.scope, partitions, router, host, remote, append }
+      const detach = attachNode(
+        wrapper,
+        gate !== undefined && sharedFeed !== undefined
+          ? sharedStoreOfNode({ ...facts, store: gate.store, feed: sharedFeed })
+          : replicatedStoreOfNode({ ...facts, store, engine, feed }),
+      )
+      closers.push(detach)
+    }
 
     const subscribers = createSubscribers({
       self: mesh.peerId,
@@ -243,7 +301,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       log.info({}, 'node: stopped')
     }
 
-    return {
+    const api: NodeApi = {
       peerId: mesh.peerId,
       clusterId: settings.clusterId,
       addresses: () => mesh.addresses(),
@@ -260,14 +318,16 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         const envelope = toEnvelope({ type, id }, command, executeOptions)
         const timeoutMs = checkPositive('timeoutMs', executeOptions.timeoutMs ?? executeTimeoutMs)
         const partition = partitionOf(envelope.aggregate, partitions)
-        return await assembled.router.route({
-          partition,
-          timeoutMs,
-          signal: executeOptions.signal,
-          here: () => assembled.host.execute(partition, envelope),
-          there: (peerId, attempt) =>
-            assembled.remote.execute(peerId, partition, envelope, attempt.timeoutMs),
-        })
+        return await counts.command(
+          assembled.router.route({
+            partition,
+            timeoutMs,
+            signal: executeOptions.signal,
+            here: () => assembled.host.execute(partition, envelope),
+            there: (peerId, attempt) =>
+              assembled.remote.execute(peerId, partition, envelope, attempt.timeoutMs),
+          }),
+        )
       },
       async append(appends, appendOptions = {}) {
         const timeoutMs = checkPositive('timeoutMs', appendOptions.timeoutMs ?? executeTimeoutMs)
@@ -314,10 +374,12 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         return rows.map(toEventEnvelope)
       },
       query: async (name, question, parameters, { after, ...readOptions } = {}) =>
-        await queries.ask(name, question, parameters, {
-          ...readOptions,
-          ...(after === undefined ? {} : { after: parseAfter(after, partitions) }),
-        }),
+        await counts.question(
+          queries.ask(name, question, parameters, {
+            ...readOptions,
+            ...(after === undefined ? {} : { after: parseAfter(after, partitions) }),
+          }),
+        ),
       queries: {
         ...queries.api,
         ...createParkedApi(queries.host),
@@ -338,6 +400,18 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       async subscribers({ timeoutMs = subscribersTimeoutMs } = {}) {
         return await subscribers.list({ timeoutMs: checkPositive('timeoutMs', timeoutMs) })
       },
+      async heads({ signal: given } = {}) {
+        const ended = given === undefined ? closed.signal : AbortSignal.any([closed.signal, given])
+        return formatToken(await readHeads(assembled.logCopy, assembled.dataPartitions(), ended))
+      },
+      backup: ({ signal: given } = {}) =>
+        writeBackup({
+          elsewhere: shared?.location ?? null,
+          copy: assembled.logCopy,
+          settings: clusterSettings,
+          timeMs: clock.wallTime(),
+          signal: given === undefined ? closed.signal : AbortSignal.any([closed.signal, given]),
+        }),
       async status() {
         const seen = sources()
         const facts = {
@@ -350,6 +424,31 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
           state: assembled.failure() === undefined ? state : 'failed',
         } as const
         return nodeStatus(seen, facts, problemsOf(seen))
+      },
+      ...inspection,
+      async systemStats() {
+        const seen = sources()
+        const stats = systemStats({
+          node: {
+            peerId: mesh.peerId,
+            name,
+            version: packageVersion,
+            uptimeSeconds: Math.round((clock.now() - startedAt) / 1000),
+          },
+          store,
+          partitions: assembled.dataPartitions().filter(assembled.isLocal).length,
+          counts,
+          pending: assembled.host.pendingCount(),
+          queries: seen.queries,
+          status: {
+            members: memberStatuses(seen),
+            partitions: partitionStatuses(seen),
+            quarantined: seen.quarantined,
+          },
+        })
+        if (gate === undefined) return stats
+        const { events } = await gate.store.statistics()
+        return { ...stats, store: { ...stats.store, location: gate.store.location, events } }
       },
       async placement() {
         return placementStatus(sources())
@@ -379,6 +478,8 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         return closing
       },
     }
+    clients.attach(api)
+    return toGlynNode(api)
   } catch (error) {
     await closeAll().catch(complainOfClosing)
     throw error
@@ -403,6 +504,13 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
   function complainOfClosing(error: unknown): void {
     log.error({ error: String(error) }, 'node: not everything could be closed')
   }
+}
+
+/** On a shared store a partition is as far as the store says; the group only elects. */
+function viewedStatus({ engine, sharedFeed }: NodeParts, partition: number): RaftStatus | null {
+  const status = engine.status(partition)
+  if (status === undefined) return null
+  return sharedFeed === undefined ? status : { ...status, commitIndex: sharedFeed.headOf(partition) }
 }
 
 function toEnvelope(

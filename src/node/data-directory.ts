@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import { GlynError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { createEphemeralIdentity, type Identity, loadOrCreateIdentity } from '../mesh/libp2p/identity.ts'
+import type { DirectoryLock } from '../store/directory-lock.ts'
 import { makeDirectory } from '../store/make-directory.ts'
 import { createMemoryStore } from '../store/memory/memory-store.ts'
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts'
 import type { LocalStore } from '../store/store.ts'
+import { refuseHalfRestored } from './restoring.ts'
 
 export interface DataDirectory {
   /** Null in memory. */
@@ -18,10 +20,19 @@ export interface DataDirectory {
   close(): Promise<void>
 }
 
-const peerIdSetting = 'peer-id'
+export const peerIdSetting = 'peer-id'
 
 /** Throws ALREADY_RUNNING, IDENTITY_MISMATCH, and what the store throws. */
-export async function openDataDirectory(path: string | null, log: Log): Promise<DataDirectory> {
+export async function openDataDirectory(
+  path: string | null,
+  log: Log,
+  options: {
+    /** Held by the caller, who releases it. */
+    readonly lock?: DirectoryLock
+    /** The caller is the restore itself. */
+    readonly isRestoring?: boolean
+  } = {},
+): Promise<DataDirectory> {
   if (path === null) {
     const store = createMemoryStore()
     return {
@@ -33,12 +44,17 @@ export async function openDataDirectory(path: string | null, log: Log): Promise<
     }
   }
   makeDirectory(path, { what: 'the data directory', mode: 0o700 })
+  if (options.isRestoring !== true) refuseHalfRestored(path)
   const keyPath = join(path, 'identity.key')
   const databasePath = join(path, 'glyn.db')
   const hasKey = existsSync(keyPath)
   if (hasKey && !existsSync(databasePath)) throw lostDatabase(path)
   // Takes the lock of the directory.
-  const store = await openSqliteStore({ path: databasePath, log })
+  const store = await openSqliteStore({
+    path: databasePath,
+    log,
+    ...(options.lock === undefined ? {} : { lock: options.lock }),
+  })
   try {
     const identity = await identityOf(path, { keyPath, hasKey, store })
     return { path, databasePath, identity, store, close: () => store.close() }

@@ -1,7 +1,9 @@
 // What `explain` tells of one aggregate: where it lives, why there, what happened to it, and what waits for it.
 import type { AggregateKey } from '../core/command.ts'
+import type { QuarantinedAggregate } from '../partition/quarantine.ts'
 import type { Role } from '../raft/raft.ts'
 
+/** Where an aggregate lives and why there; what `explain` answers. */
 export interface Explanation {
   readonly aggregate: AggregateKey
   readonly partition: number
@@ -43,10 +45,13 @@ export interface Explanation {
     readonly position: number
     readonly behind: number
   }[]
+  /** Why it takes no commands, as its leader found out, or another node; null when it was not met, or is fine. */
+  readonly quarantined: QuarantinedAggregate | null
   /** What is not as it should be with this partition, with what to do about it. */
   readonly problems: readonly string[]
 }
 
+/** One replica of a partition: where it is, and how far. */
 export interface ReplicaExplanation {
   readonly peerId: string
   readonly name: string
@@ -66,6 +71,7 @@ export interface ReplicaExplanation {
   readonly isActive: boolean
 }
 
+/** One change of leadership of a partition, as a node remembers it. */
 export interface LeadershipChange {
   /** ISO 8601, by the clock of that node. */
   readonly time: string

@@ -6,14 +6,17 @@ import type { EventFilter } from '../core/event-filter.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Position } from '../core/position.ts'
 import type { NewQueryMessage } from '../core/query-message.ts'
+import type { QuarantineStatus } from '../partition/quarantine.ts'
 import type { QueryStatus } from '../query/query.ts'
 import type { ReactionStatus } from '../reaction/reactions.ts'
 import type { Append, AppendResult } from '../store/shared-store.ts'
 import type { Explanation } from './explanation.ts'
+import type { InspectionApi, SystemStats } from './inspection.ts'
 import type { QueriesApi } from './queries-api.ts'
 
 export type { LeaveProgress } from '../cluster/leaving.ts'
 
+/** How a command is sent. */
 export interface ExecuteOptions {
   /** A retry with the same id returns the first outcome. A UUIDv7 when left out. */
   readonly commandId?: string
@@ -23,6 +26,7 @@ export interface ExecuteOptions {
   readonly signal?: AbortSignal
 }
 
+/** How long to try, and how to give up. */
 export interface ReadOptions {
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
@@ -36,6 +40,7 @@ export type GivenAppendResult =
   | (Extract<AppendResult, { type: 'appended' }> & { readonly partition: number })
   | Exclude<AppendResult, { type: 'appended' }>
 
+/** An aggregate as its leader has it. */
 export interface LoadedAggregate<State = unknown> {
   readonly aggregate: AggregateKey
   /** 0 for an aggregate without events: `state` is the empty state then. */
@@ -44,6 +49,7 @@ export interface LoadedAggregate<State = unknown> {
   readonly position: Position
 }
 
+/** One member of the cluster, as the node sees it that was asked. */
 export interface MemberStatus {
   readonly peerId: string
   readonly name: string
@@ -57,6 +63,7 @@ export interface MemberStatus {
   readonly lastWords: string | null
 }
 
+/** One partition: who leads it and who holds it. */
 export interface PartitionStatus {
   readonly id: number
   /** Peer id, or null when this node knows of none. */
@@ -65,9 +72,11 @@ export interface PartitionStatus {
   /** Peer ids. */
   readonly voters: readonly string[]
   readonly learners: readonly string[]
+  /** On a shared store: the last index of the partition there, as far as this node knows. */
   readonly commitIndex: number
 }
 
+/** The node that was asked, its cluster, its queries, and what is wrong. */
 export interface NodeStatus {
   readonly node: {
     readonly peerId: string
@@ -79,6 +88,8 @@ export interface NodeStatus {
     /** `failed`: its store failed; it hands over what it leads, and stops. */
     readonly state: 'starting' | 'joining' | 'ready' | 'stopping' | 'failed'
   }
+  /** Where events rest: on the nodes, or in a store that all of them share. Without secrets. */
+  readonly store: { readonly type: 'local' | 'shared'; readonly location: string }
   readonly cluster: {
     readonly id: string
     readonly topic: string
@@ -92,10 +103,13 @@ export interface NodeStatus {
   readonly queries: readonly QueryStatus[]
   /** Handlers and processes, as far as this node runs them: for the partitions that it leads. */
   readonly reactions: readonly ReactionStatus[]
+  /** Aggregates whose history does not fit their file, as far as this node met them since it runs. */
+  readonly quarantined: QuarantineStatus
   /** What is degraded and what to do, in words. Empty when all is well. */
   readonly problems: readonly string[]
 }
 
+/** Which node holds which partition, and what has to move. */
 export interface PlacementStatus {
   readonly partitions: readonly {
     readonly id: number
@@ -127,6 +141,7 @@ export interface PlacementStatus {
   readonly asWanted: boolean
 }
 
+/** What a node has loaded. */
 export interface LoadedDefinitions {
   /** By aggregate type: the command names that its schemas list, or null when it has no list. */
   readonly aggregates: ReadonlyMap<string, readonly string[] | null>
@@ -134,7 +149,8 @@ export interface LoadedDefinitions {
 }
 
 /** Events as an async iterable, once through: `for await (const event of node.subscribe(…))`. */
-export interface Subscription extends AsyncIterable<EventEnvelope> {
+export interface Subscription<Envelope extends EventEnvelope = EventEnvelope>
+  extends AsyncIterable<Envelope> {
   /**
    * Where to go on: a token of all that was handed out so far, whole commands only. Saved after the work on an event, it
    * makes that work happen at least once; the events of a command that was cut in the middle come again.
@@ -142,6 +158,7 @@ export interface Subscription extends AsyncIterable<EventEnvelope> {
   token(): string
 }
 
+/** A message that was sent. */
 export interface PublishedMessage {
   /** Of the message: a UUIDv7. */
   readonly id: string
@@ -163,10 +180,13 @@ export interface NodeSubscribers {
   readonly error: string | null
 }
 
-export interface NodeApi {
+/** What a running node does, by name; `GlynNode` adds definitions and their types. */
+export interface NodeApi extends InspectionApi {
   readonly peerId: string
   readonly clusterId: string
+  /** Where others reach this node: multiaddrs with `/p2p/<peer id>`. */
   addresses(): readonly string[]
+  /** What this node has loaded. */
   definitions(): LoadedDefinitions
   /** Throws GlynError. A rejection by the domain is an outcome. */
   execute(type: string, id: string, command: Command, options?: ExecuteOptions): Promise<Outcome>
@@ -201,12 +221,12 @@ export interface NodeApi {
   /**
    * Committed events of all partitions, each partition in order, from `from` on: `start`, `now` (the moment of the call)
    * or a token; one that is ahead of the log waits for it. The events of one entry follow each other. With `until: 'now'`
-   * it ends after what was committed at the call, else only by `signal`, `break` or, with SHUTTING_DOWN, when the node
+   * it ends after what was committed at the call, as far as this node knew, with a token when that is reached, else only by `signal`, `break` or, with SHUTTING_DOWN, when the node
    * closes. Nothing is read ahead of a slow reader but one page. Throws INVALID_ARGUMENT for a token of another cluster.
    */
   subscribe(options: {
     readonly from: 'start' | 'now' | (string & {})
-    readonly until?: 'now'
+    readonly until?: 'now' | (string & {})
     readonly filter?: EventFilter
     readonly signal?: AbortSignal
   }): Subscription
@@ -218,7 +238,22 @@ export interface NodeApi {
   publish(message: NewQueryMessage): Promise<PublishedMessage>
   /** Which nodes run which queries: asks every member, each for `timeoutMs` (default 2000) at most. Sorted by node name. */
   subscribers(options?: { readonly timeoutMs?: number }): Promise<readonly NodeSubscribers[]>
+  /**
+   * A token of all partitions, which includes everything that was acknowledged before the call, on whatever node. Throws
+   * UNAVAILABLE when a partition has no leader for ten seconds.
+   */
+  heads(options?: { readonly signal?: AbortSignal }): Promise<string>
+  /**
+   * A backup of all partitions while the node runs: the bytes of one file, which `glyn-node restore` takes. Everything that
+   * was acknowledged before the call is in it, and nothing that is not committed; each partition up to where it was when the
+   * backup began. Throws UNAVAILABLE when a partition has no leader, or none of its replicas can be read.
+   */
+  backup(options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>
+  /** This node, its cluster as it sees it, its queries, and what is wrong. */
   status(): Promise<NodeStatus>
+  /** Counts of this node: of its disk, and of what was asked of it since it runs. */
+  systemStats(): Promise<SystemStats>
+  /** Which node holds which partition, and what has to move. */
   placement(): Promise<PlacementStatus>
   /**
    * Where an aggregate lives, why there, how far its replicas and queries are, and the last changes of leadership. It

@@ -85,13 +85,19 @@ export async function startQueries(init: {
   }
 }
 
-function eventSource({ feed }: NodeParts, databasePath: string | null): EventSource {
+/** Workers read the log by themselves only where events need no lifting: the chains are functions of this thread. */
+function eventSource({ feed, sharedFeed, lifter }: NodeParts, databasePath: string | null): EventSource {
+  const readLifted: EventSource['read'] = async (...args) => {
+    const { events, throughIndex } = await feed.read(...args)
+    return { events: lifter.lift(events), throughIndex }
+  }
   return {
     heads: feed.heads,
     onAdvance: feed.onAdvance,
-    read: feed.read,
+    read: lifter.isNeeded ? readLifted : feed.read,
     localLog:
-      databasePath === null
+      // The database of a node on a shared store holds no events.
+      databasePath === null || sharedFeed !== undefined || lifter.isNeeded
         ? null
         : {
             path: databasePath,

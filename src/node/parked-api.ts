@@ -7,6 +7,7 @@ import { checkPositive } from './check-arguments.ts'
 
 export type { ParkedList, ParkedOutcome, ParkedSelection, ParkedSummary } from '../query/parked-operations.ts'
 
+/** What a query has put aside, and what to do with it. */
 export interface ParkedApi {
   /**
    * What is parked in a query of this node, at most `limit` entries (100 when left out), those that failed first. Throws as
@@ -23,6 +24,7 @@ export interface ParkedApi {
   dropParked(name: string, selection: ParkedSelection, options?: ParkedOptions): Promise<ParkedOutcome>
 }
 
+/** How long to handle what was put aside, and how to give up. */
 export interface ParkedOptions {
   readonly timeoutMs?: number
   readonly signal?: AbortSignal

@@ -1,4 +1,5 @@
 // A client without a node: dials one member, asks the DHT who leads the aggregate's partition, and talks to that leader.
+import type { ClusterNode } from '../cluster/cluster-state.ts'
 import { describeMethod } from '../cluster/known-peers.ts'
 import type { ClusterDescription } from '../cluster/membership.ts'
 import { GlynError } from '../core/errors.ts'
@@ -15,8 +16,10 @@ import { openPlacementRecord, placementKey, placementRecordRules } from '../regi
 import { createRouter } from '../registry/router.ts'
 import { toEventEnvelope } from '../store/event-envelope.ts'
 import { checkMetadata, checkPositive, refuseOwnNames } from './check-arguments.ts'
+import { createClientCalls } from './client-calls.ts'
 import { createCommandId } from './command-id.ts'
 import type { NodeApi } from './node-api.ts'
+import { createPeerCalls, type PeerCalls } from './peer-calls.ts'
 import { collectPages, createRemoteAggregates } from './remote-aggregates.ts'
 import { systemClock } from './system-clock.ts'
 
@@ -25,7 +28,9 @@ const lookupTimeoutMs = 2000
 const lookupAttemptsMax = 4
 const lookupPauseMs = 100
 const executeTimeoutMs = 10_000
+const learnMembersMs = 10_000
 
+/** Where a client without a node gets in. */
 export interface PeerClientOptions {
   /** Multiaddr of any member, with or without `/p2p/<peer id>`. */
   readonly peer: string
@@ -35,7 +40,9 @@ export interface PeerClientOptions {
   readonly log: Log
 }
 
-export type PeerClient = Pick<NodeApi, 'execute' | 'loadAggregate' | 'loadEvents'> & {
+/** What a client without a node can do, by names; `connect` has the same with types. */
+export interface PeerClient extends PeerCalls, Pick<NodeApi, 'execute' | 'loadAggregate' | 'loadEvents'> {
+  /** Hangs up. */
   close(): Promise<void>
 }
 
@@ -64,11 +71,36 @@ export async function createPeerClient(options: PeerClientOptions): Promise<Peer
     const contact = await withDeadline(clock, connectTimeoutMs, signal =>
       mesh.connect(options.peer, { signal }),
     )
-    const answer = await rpc.request(contact, describeMethod, new Uint8Array(), {
-      timeoutMs: connectTimeoutMs,
-    })
-    const { settings, nodes } = JSON.parse(new TextDecoder().decode(answer)) as ClusterDescription
+    const describe = async (peerId: string): Promise<ClusterDescription> =>
+      JSON.parse(
+        new TextDecoder().decode(
+          await rpc.request(peerId, describeMethod, new Uint8Array(), { timeoutMs: connectTimeoutMs }),
+        ),
+      ) as ClusterDescription
+    const { settings, ...described } = await describe(contact)
+    let nodes: readonly ClusterNode[] = described.nodes
+    let describedAtMs = clock.now()
     const addressesOf = new Map(nodes.map(node => [node.peerId, node.addresses]))
+    const members = (): readonly string[] => {
+      const others = nodes.filter(node => node.state !== 'removed' && node.peerId !== contact)
+      return [contact, ...others.map(node => node.peerId)]
+    }
+
+    /** Members come and go while a client lives: now and then one that is connected is asked who they are. */
+    function maybeLearnMembers(): void {
+      if (clock.now() - describedAtMs < learnMembersMs) return
+      const known = members().find(peerId => mesh.isConnected(peerId))
+      if (known === undefined) return
+      describedAtMs = clock.now()
+      describe(known).then(
+        found => {
+          if (found.settings.clusterId !== settings.clusterId) return
+          nodes = found.nodes
+          for (const { peerId, addresses } of nodes) addressesOf.set(peerId, addresses)
+        },
+        (error: unknown) => log.debug({ peerId: known, error: String(error) }, 'client: no news of members'),
+      )
+    }
     const looked = new Map<number, number>()
     const table = createLeaderTable({ fromConsensus: () => undefined })
     const router = createRouter({
@@ -76,9 +108,18 @@ export async function createPeerClient(options: PeerClientOptions): Promise<Peer
       table,
       clock,
       random: Math.random,
-      candidates: () => [contact, ...nodes.filter(node => node.state !== 'removed').map(node => node.peerId)],
+      candidates: members,
     })
     const remote = createRemoteAggregates(rpc)
+    const calls = createPeerCalls({
+      calls: createClientCalls(rpc),
+      clock,
+      members() {
+        maybeLearnMembers()
+        return members()
+      },
+      reach,
+    })
 
     /** A client that has just connected may not know a peer of the DHT yet: an empty answer is asked for again. */
     async function findRecord(key: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
@@ -136,6 +177,7 @@ export async function createPeerClient(options: PeerClientOptions): Promise<Peer
         readonly ask: (peerId: string, partition: number, timeoutMs: number) => Promise<T>
       },
     ): Promise<{ readonly value: T; readonly partition: number }> {
+      maybeLearnMembers()
       checkAggregateKey(aggregate)
       const partition = partitionOf(aggregate, settings.partitions)
       await lookUp(partition)
@@ -153,6 +195,7 @@ export async function createPeerClient(options: PeerClientOptions): Promise<Peer
     }
 
     return {
+      ...calls,
       async execute(
         type,
         id,

@@ -5,6 +5,7 @@ import type { SqlApi } from './sql-api.ts'
 
 export type { QueryStatus } from '../query/query.ts'
 
+/** What there is to do with queries beside asking them. */
 export interface QueriesApi extends ParkedApi, SqlApi {
   /** Sorted by name. */
   list(): Promise<readonly QueryStatus[]>

@@ -9,6 +9,7 @@ import { checkPositive } from './check-arguments.ts'
 
 export { type SqlAnswer, type SqlValue, sqlLimits } from '../query/sql-limits.ts'
 
+/** Read-only SQL on the read model of a query. */
 export interface SqlApi {
   /**
    * Runs one SELECT on the read model of a query of this node, in a process of its own that can only read. `:name`, `@name`
@@ -23,6 +24,7 @@ export interface SqlApi {
   ): Promise<SqlAnswer>
 }
 
+/** How a select is run. */
 export interface SqlOptions {
   /** Rows of the answer at most; `truncated` says that there are more. Default 1000. */
   readonly limit?: number

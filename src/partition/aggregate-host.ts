@@ -1,10 +1,9 @@
 // The aggregates of the partitions this node leads: decides commands, proposes entries, answers when they commit.
 import { LRUCache } from 'lru-cache'
-import type { AnyAggregate } from '../core/aggregate.ts'
 import { invariant } from '../core/assert.ts'
 import type { Clock } from '../core/clock.ts'
 import type { AggregateKey, CommandEnvelope } from '../core/command.ts'
-import { type Decided, decide } from '../core/decide.ts'
+import type { Decided } from '../core/decide.ts'
 import { GlynError, hasCode, isGlynError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
@@ -12,7 +11,6 @@ import { checkAggregateKey, checkName } from '../core/names.ts'
 import type { Accepted, Outcome } from '../core/outcome.ts'
 import { type CommandRecord, type StoredEvent, toStoredEvents } from '../core/record.ts'
 import { isSnapshotDue } from '../core/snapshot-policy.ts'
-import { isSystemType } from '../core/system-types.ts'
 import type { ConfirmedRead, RoleChange } from '../raft/raft.ts'
 import { encodeRecord } from '../store/record-codec.ts'
 import type { Append, AppendResult } from '../store/shared-store.ts'
@@ -28,18 +26,28 @@ import {
   opaqueAggregate,
   stateAfter,
 } from './given-appends.ts'
+import {
+  type AggregateBinding,
+  actorName,
+  asRemote,
+  decideOrFail,
+  defaultActorsMax,
+  defaultCacheBytesMax,
+  defaultPendingBytesMax,
+  defaultPendingMax,
+  findBinding,
+  refuseOverload as refusePast,
+  underWayKey,
+} from './host-parts.ts'
 import { fromKept, keptOutcomeAggregate, keptOutcomeKey, refusalOf, toKeep } from './kept-outcome.ts'
 import { notLeader, refusal, unknownOutcome } from './leader-errors.ts'
 import { createLeadership, type Leadership, type PendingCommand } from './leadership.ts'
 import { acceptedWith, acceptedWithoutEvents, rejectedWith, replicasAt } from './outcomes.ts'
+import { createQuarantine, type Quarantine } from './quarantine.ts'
 import type { RaftEngine } from './raft-engine.ts'
 import { createReadBarrier } from './read-barrier.ts'
 
-/** An aggregate's code and the name of that code: snapshots of other code are ignored. */
-export interface AggregateBinding {
-  readonly definition: AnyAggregate
-  readonly definitionId: string
-}
+export type { AggregateBinding } from './host-parts.ts'
 
 export interface AggregateHostInit {
   readonly engine: RaftEngine
@@ -53,6 +61,8 @@ export interface AggregateHostInit {
   readonly pendingMax?: number
   /** Bytes of entries of all partitions that wait for their commit. Below what the store takes before it refuses. */
   readonly pendingBytesMax?: number
+  /** One of its own when left out. */
+  readonly quarantine?: Quarantine
 }
 
 export interface LoadedState {
@@ -78,13 +88,24 @@ export interface AggregateHost {
     aggregate: AggregateKey,
     range: { readonly fromSequence: number; readonly limit: number },
   ): Promise<readonly StoredEvent[]>
+  /** The sequence of its last event, 0 for none; also of types whose code is not loaded. Linearizable. Only on the leader. */
+  sequenceOf(partition: number, aggregate: AggregateKey): Promise<number>
+  /** The events that a command id led to; none when it is unknown. Linearizable. Only on the leader. */
+  readCommand(
+    partition: number,
+    command: { readonly aggregate: AggregateKey; readonly commandId: string },
+  ): Promise<readonly StoredEvent[]>
+  /** An index up to which everything is committed that was acknowledged before the call. Only on the leader. */
+  head(partition: number): Promise<number>
   committed(partition: number, range: { readonly from: number; readonly to: number }): void
   roleChanged(partition: number, change: RoleChange): void
   read(partition: number, read: ConfirmedRead): void
   /** Commands and reads under way. */
   pendingCount(): number
-  /** What waits in one partition that this node leads. */
-  pendingOf(partition: number): PendingStatus
+  /** What waits in one partition that this node leads, or of one of its aggregates. */
+  pendingOf(partition: number, aggregate?: AggregateKey): PendingStatus
+  /** Loads it anew for its next command, where it is kept in memory. False: it is at work just now. */
+  forget?(aggregate: AggregateKey): boolean
   /** Nothing commits here any more: whoever still waits is told that the outcome is unknown. */
   stop(): void
 }
@@ -103,11 +124,6 @@ export interface PendingStatus {
 /** Commands that a status names one by one. */
 const pendingNamedMax = 10
 
-const defaultActorsMax = 100_000
-const defaultCacheBytesMax = 128 * 1024 * 1024
-const defaultPendingMax = 50_000
-const defaultPendingBytesMax = 128 * 1024 * 1024
-
 export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   const { engine, store, clock, log } = init
   const pendingMax = init.pendingMax ?? defaultPendingMax
@@ -120,7 +136,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   let loadsTotal = 0
   const isCurrent = (leadership: Leadership): boolean => leaderships.get(leadership.partition) === leadership
   const barrier = createReadBarrier({ engine, clock, isCurrent })
-  const loader = createActorLoader({ store, clock })
+  const quarantine = init.quarantine ?? createQuarantine({ clock, log })
+  const loader = quarantine.guard(createActorLoader({ store, clock }))
   const idle = new LRUCache<string, AggregateActor>({
     max: init.cache?.actorsMax ?? defaultActorsMax,
     maxSize: init.cache?.bytesMax ?? defaultCacheBytesMax,
@@ -194,19 +211,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     idle.set(name, actor)
   }
 
-  function bindingOf(type: string): AggregateBinding {
-    const binding = init.aggregates.get(type)
-    if (binding !== undefined) return binding
-    const allowed = [...init.aggregates.keys()].filter(known => !isSystemType(known)).sort()
-    const list = allowed.length === 0 ? 'none is loaded' : allowed.join(', ')
-    throw new GlynError(
-      'UNKNOWN_AGGREGATE_TYPE',
-      `no aggregate type ${JSON.stringify(type)}; allowed: ${list}`,
-      {
-        details: { allowed },
-      },
-    )
-  }
+  const bindingOf = (type: string): AggregateBinding => findBinding(init.aggregates, type)
 
   async function execute(partition: number, envelope: CommandEnvelope): Promise<Outcome> {
     checkAggregateKey(envelope.aggregate)
@@ -214,9 +219,18 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const binding = bindingOf(envelope.aggregate.type)
     const leadership = leadershipOf(partition)
     refuseOverload()
-    const actor = actorOf(leadership, envelope.aggregate, binding)
-    if (!(actor instanceof Promise)) return await executeOn(leadership, actor, envelope)
-    const loaded = await actor
+    let loaded: AggregateActor
+    try {
+      const actor = actorOf(leadership, envelope.aggregate, binding)
+      if (!(actor instanceof Promise)) return await executeOn(leadership, actor, envelope)
+      loaded = await actor
+    } catch (error) {
+      // A command that was accepted keeps its outcome, also when its events cannot be read any more.
+      if (!hasCode(error, 'AGGREGATE_QUARANTINED') || !isCurrent(leadership)) throw error
+      const first = storedOutcome(leadership, envelope.aggregate, envelope.commandId)
+      if (first === undefined) throw error
+      return first
+    }
     try {
       return await executeOn(leadership, loaded, envelope)
     } finally {
@@ -240,7 +254,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const keeper = envelope.keepsOutcome === true ? keeperOf(leadership, envelope) : undefined
     const kept = keeper === undefined ? undefined : keptBy(leadership, keeper, envelope.commandId)
     if (kept !== undefined) return fromKept(await kept, envelope)
-    const decided = decideOrFail(actor, envelope)
+    const decided = decideOrFail(actor.definition, actor.proposedState, envelope)
     if (decided.type === 'failed' || decided.type === 'rejected' || decided.events.length === 0) {
       if (keeper !== undefined && decided.type !== 'failed') {
         const keeping = toKeep(decided, actor.proposedSequence)
@@ -348,35 +362,11 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     return first === undefined ? undefined : Promise.resolve(first)
   }
 
-  /** What the aggregate's own code throws depends on the state it saw, and waits for it like a rejection. */
-  function decideOrFail(
-    actor: AggregateActor,
-    envelope: CommandEnvelope,
-  ): Decided | { readonly type: 'failed'; readonly error: GlynError } {
-    try {
-      return decide(actor.definition, actor.proposedState, envelope.command)
-    } catch (error) {
-      if (hasCode(error, 'AGGREGATE_FAILED')) return { type: 'failed', error }
-      const rejection = envelope.keepsOutcome === true ? refusalOf(error) : undefined
-      if (rejection !== undefined) return { type: 'rejected', rejection }
-      throw error
-    }
-  }
-
-  function refuseOverload(): void {
-    const underWay = pendingTotal + barrier.count() + loadsTotal
-    if (pendingBytes >= pendingBytesMax) {
-      throw new GlynError(
-        'OVERLOADED',
-        `${pendingBytes} bytes wait for their commit on this node; allowed: ${pendingBytesMax}`,
-      )
-    }
-    if (underWay < pendingMax) return
-    throw new GlynError(
-      'OVERLOADED',
-      `${underWay} commands and reads are under way on this node; allowed: ${pendingMax}`,
+  const refuseOverload = (): void =>
+    refusePast(
+      { underWay: pendingTotal + barrier.count() + loadsTotal, bytes: pendingBytes },
+      { underWay: pendingMax, bytes: pendingBytesMax },
     )
-  }
 
   function proposeDecided(
     leadership: Leadership,
@@ -499,7 +489,16 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     actor: AggregateActor,
     commandId: string,
   ): Accepted | undefined {
-    const rows = firstRows(leadership, actor, commandId)
+    return outcomeOf(leadership, firstRows(leadership, actor, commandId))
+  }
+
+  /** The same for an aggregate that has no actor, because its history does not fit its code. */
+  function storedOutcome(leadership: Leadership, key: AggregateKey, commandId: string): Accepted | undefined {
+    const { partition, commitIndex } = leadership
+    return outcomeOf(leadership, store.readCommand(key, { partition, commandId, throughIndex: commitIndex }))
+  }
+
+  function outcomeOf(leadership: Leadership, rows: readonly StoredEvent[]): Accepted | undefined {
     const last = rows.at(-1)
     if (last === undefined) return undefined
     const replicas = replicasAt(engine.status(leadership.partition), last.index)
@@ -564,6 +563,11 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
         index: leadership.commitIndex,
       }
     },
+    async head(partition) {
+      const leadership = leadershipOf(partition)
+      await barrier.pass(leadership)
+      return leadership.commitIndex
+    },
     async loadEvents(partition, aggregate, range) {
       checkAggregateKey(aggregate)
       const leadership = leadershipOf(partition)
@@ -575,6 +579,23 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       if (found.length === 0) bindingOf(aggregate.type)
       return found
     },
+    async sequenceOf(partition, aggregate) {
+      checkAggregateKey(aggregate)
+      const leadership = leadershipOf(partition)
+      refuseOverload()
+      await barrier.pass(leadership)
+      const found = actorOf(leadership, aggregate, bindingOrOpaque(aggregate.type))
+      const actor = found instanceof Promise ? await found : found
+      if (found instanceof Promise) letGo(leadership, actor)
+      return actor.committedSequence
+    },
+    async readCommand(partition, { aggregate, commandId }) {
+      checkAggregateKey(aggregate)
+      const leadership = leadershipOf(partition)
+      refuseOverload()
+      await barrier.pass(leadership)
+      return store.readCommand(aggregate, { partition, commandId, throughIndex: leadership.commitIndex })
+    },
     committed,
     roleChanged,
     read(partition, read) {
@@ -584,34 +605,28 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     stop() {
       for (const leadership of [...leaderships.values()]) loseLeadership(leadership)
     },
-    pendingOf(partition) {
+    pendingOf(partition, aggregate) {
       const leadership = leaderships.get(partition)
       if (leadership === undefined) return { count: 0, oldest: [], reads: 0 }
-      const { pending, reads, readsWaiting } = leadership
+      const { reads, readsWaiting } = leadership
       // In the order in which they were proposed.
-      const oldest = [...pending].slice(0, pendingNamedMax).map(([index, { record }]) => ({
+      const pending = [...leadership.pending].filter(
+        ([, { actor }]) => aggregate === undefined || actorName(actor.key) === actorName(aggregate),
+      )
+      const oldest = pending.slice(0, pendingNamedMax).map(([index, { record }]) => ({
         aggregate: record.aggregate,
         commandId: record.commandId,
         index,
       }))
-      return { count: pending.size, oldest, reads: reads.size + readsWaiting.length }
+      return { count: pending.length, oldest, reads: reads.size + readsWaiting.length }
+    },
+    forget(aggregate) {
+      const name = actorName(aggregate)
+      for (const { actors, loading } of leaderships.values())
+        if (actors.has(name) || loading.has(name)) return false
+      idle.delete(name)
+      return true
     },
     pendingCount: () => pendingTotal + barrier.count() + loadsTotal,
-  }
-}
-
-/** A command id counts per aggregate: people use one for both sides of a transfer. */
-const underWayKey = ({ type, id }: AggregateKey, commandId: string): string =>
-  `${type}\u0000${id}\u0000${commandId}`
-
-const actorName = ({ type, id }: AggregateKey): string => `${type}\u0000${id}`
-
-/** A copy, as a caller on another node would get it: callers may change what they were given. */
-function asRemote(type: string, state: unknown): unknown {
-  try {
-    const text = JSON.stringify(state)
-    return text === undefined ? undefined : (JSON.parse(text) as unknown)
-  } catch (cause) {
-    throw new GlynError('AGGREGATE_FAILED', `${type}: the state is not JSON: ${String(cause)}`, { cause })
   }
 }

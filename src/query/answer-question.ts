@@ -32,5 +32,5 @@ export async function answerQuestion(
   const open = model()
   if (open === undefined) throw new Error('the read model is closed')
   const answer = typeof found === 'function' ? found : found.answer.bind(found)
-  return JSON.stringify(await open.readOnly(() => answer(open.db, checked))) ?? 'null'
+  return JSON.stringify(await open.readOnly(() => answer(open.db, checked as never))) ?? 'null'
 }

@@ -2,28 +2,48 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { GlynError } from '../core/errors.ts'
 import type { DomainEvent } from '../core/event.ts'
-import type { AnswerWithSchema, QueryDefinition, QueryFunction } from './query.ts'
+import type { AnswerWithSchema, AnyAnswers, QueryAnswers, QueryDefinition, QueryFunction } from './query.ts'
 
-// biome-ignore lint/suspicious/noExplicitAny: the one place where queries over all events meet.
-export type AnyQuery = QueryDefinition<any>
-// biome-ignore lint/suspicious/noExplicitAny: the one place where queries over all events meet.
-export type AnyQueryFunction = QueryFunction<any>
+/** Any query of the full form: every definition can be given where this is asked for. */
+export type AnyQuery = QueryDefinition
+/** Any query of the function form. */
+export type AnyQueryFunction = QueryFunction
 
 /**
  * Gives an answer the types of its schema: `top: defineAnswer({ parameters: z.object({ … }), answer: (db, { limit }) => … })`.
  * Changes nothing.
  */
-export const defineAnswer = <Schema extends StandardSchemaV1>(
-  answer: AnswerWithSchema<Schema>,
-): AnswerWithSchema<Schema> => answer
+export const defineAnswer = <Schema extends StandardSchemaV1, Result>(
+  answer: AnswerWithSchema<Schema, Result>,
+): AnswerWithSchema<Schema, Result> => answer
 
-/** Checks the definition and returns it, typed. Throws INVALID_ARGUMENT that names the field. */
+/**
+ * Checks the definition and returns it, typed: events from the second parameter of `handle` (`events: readonly
+ * EnvelopesOf<typeof bankAccount>[]`), questions, their parameters and their answers from `answer`. With the one type
+ * argument `<Event>` the events are typed, and the questions are not. Throws INVALID_ARGUMENT that names the field.
+ */
+export function defineQuery<Event extends DomainEvent, Answers extends QueryAnswers>(
+  definition: QueryDefinition<Event, Answers>,
+): QueryDefinition<Event, KnownAnswers<Answers>>
+export function defineQuery<Event extends DomainEvent, Answers extends AnyAnswers>(
+  definition: QueryDefinition<Event, Answers>,
+): QueryDefinition<Event, KnownAnswers<Answers>>
+export function defineQuery<Event extends DomainEvent = DomainEvent>(
+  definition: QueryDefinition<Event, QueryAnswers>,
+): QueryDefinition<Event>
 export function defineQuery<Event extends DomainEvent = DomainEvent>(
   definition: QueryDefinition<Event>,
-): QueryDefinition<Event> {
+): QueryDefinition<Event>
+export function defineQuery(definition: AnyQuery): AnyQuery {
   checkQuery(definition)
   return definition
 }
+
+/** Where nothing was inferred there are no questions. */
+export type KnownAnswers<Answers extends AnyAnswers> = string extends keyof Answers ? NoAnswers : Answers
+
+/** Of a query that answers nothing. */
+export type NoAnswers = Readonly<Record<never, never>>
 
 /** Throws INVALID_ARGUMENT unless `value` has the full form of a query. */
 export function checkQuery(value: unknown): asserts value is AnyQuery {

@@ -20,18 +20,20 @@ export interface ParkedSummary extends Omit<ParkedEntry, 'partition' | 'index' |
   readonly events: readonly { readonly id: string; readonly type: string }[]
 }
 
+/** What is put aside, the oldest first. */
 export interface ParkedList {
   readonly counts: ParkedCounts
   /** Those that failed first; at most as many as asked for. */
   readonly entries: readonly ParkedSummary[]
 }
 
+/** What came of handling or discarding what was put aside. */
 export interface ParkedOutcome {
   /** Entries discarded. */
   readonly dropped: number
   /** Entries handled, and parked no more. */
   readonly handled: number
-  /** Entries at which the handler failed again, the first {@link failuresMax} of them. */
+  /** Entries at which the handler failed again, the first 100 of them. */
   readonly failed: readonly Pick<ParkedSummary, 'entry' | 'aggregate' | 'message' | 'stack'>[]
   /** What is parked now. */
   readonly counts: ParkedCounts

@@ -2,7 +2,7 @@
 
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Database } from 'better-sqlite3'
-import type { DomainEvent, EventEnvelope } from '../core/event.ts'
+import type { DomainEvent, EnvelopeOf } from '../core/event.ts'
 import type { QueryMessage } from '../core/query-message.ts'
 import type { StoredEvent } from '../core/record.ts'
 
@@ -13,12 +13,20 @@ import type { StoredEvent } from '../core/record.ts'
  * since the checkpoint, when the process ends before the next one). Exactly-once holds for what a full query writes to its
  * `db`.
  */
-export type QueryFunction<Event extends DomainEvent = DomainEvent> = (
-  aggregateId: string,
-  events: readonly EventEnvelope<Event>[],
-) => void | Promise<void>
+export type QueryFunction<Event extends DomainEvent = DomainEvent> = {
+  // A method: one that is for certain events can be given where one for any events is asked for.
+  /** Awaited; the next events come afterwards. */
+  call(aggregateId: string, events: readonly EnvelopeOf<Event>[]): void | Promise<void>
+}['call']
 
-export interface QueryDefinition<Event extends DomainEvent = DomainEvent> {
+/**
+ * The full form of a query: it owns a read model. `Answers` are its questions, with the parameters and the answers that
+ * `node.query(balance, 'get', …)` knows then.
+ */
+export interface QueryDefinition<
+  Event extends DomainEvent = DomainEvent,
+  Answers extends AnyAnswers = AnyAnswers,
+> {
   /** Lower-case letters, digits and `-` `_`; also the name of its database file. */
   readonly name: string
   /** The author's version of the read model. 1 when left out. */
@@ -31,11 +39,7 @@ export interface QueryDefinition<Event extends DomainEvent = DomainEvent> {
    * kept, or neither. Synchronous, because the transaction is open. One that throws is called again with the same events;
    * one that holds its thread for longer than `batchMsMax` (10 s) is ended with its thread, and called again.
    */
-  handle(
-    aggregateId: string,
-    events: readonly EventEnvelope<Event>[],
-    context: { readonly db: Database },
-  ): void
+  handle(aggregateId: string, events: readonly EnvelopeOf<Event>[], context: { readonly db: Database }): void
   /**
    * A message that somebody published: see `NodeApi.publish`. In a transaction of its own, between those of events. At
    * most once: one that throws is rolled back and not given again, and messages are dropped when the query is not running
@@ -46,8 +50,7 @@ export interface QueryDefinition<Event extends DomainEvent = DomainEvent> {
    * By question. They only read. What they return is the answer, as JSON; undefined is null. Without a schema,
    * parameters come as they were given: texts, or any JSON.
    */
-  // biome-ignore lint/suspicious/noExplicitAny: parameters are the author's to type.
-  readonly answer?: { readonly [question: string]: Answer<any> | AnswerWithSchema<any> }
+  readonly answer?: Answers
   /**
    * When `handle` fails: `retry` (default) with backoff, for ever. `park`: after `attempts` with backoff, the events of the
    * entry (of one command) are put aside in the read model as a dead letter, in the transaction of the checkpoint that
@@ -63,13 +66,34 @@ export interface QueryDefinition<Event extends DomainEvent = DomainEvent> {
   readonly afterParked?: 'hold' | 'handle'
 }
 
-export type Answer<Parameters> = (db: Database, parameters: Parameters) => unknown
+/** Parameters that nobody has typed: texts from a command line, or any JSON. */
+export type QueryParameters = Readonly<Record<string, unknown>>
+
+/** Answers a question. What it returns is made JSON. */
+export type Answer<Parameters, Result = unknown> = {
+  // A method: one with typed parameters can be given where one for any parameters is asked for.
+  /** Synchronous or not; it only reads. */
+  call(db: Database, parameters: Parameters): Result
+}['call']
+
+/** By question; parameters without a type are `QueryParameters`. */
+export interface QueryAnswers {
+  readonly [question: string]: Answer<QueryParameters> | AnswerWithSchema<StandardSchemaV1>
+}
+
+/** By question, whatever the parameters are. */
+export interface AnyAnswers {
+  readonly [question: string]:
+    | ((db: Database, parameters: never) => unknown)
+    | AnswerWithSchema<StandardSchemaV1>
+}
 
 /** An answer whose parameters are checked: what does not fit the schema is refused with INVALID_ARGUMENT. */
-export interface AnswerWithSchema<Schema extends StandardSchemaV1> {
+export interface AnswerWithSchema<Schema extends StandardSchemaV1, Result = unknown> {
   /** Any Standard Schema (zod, valibot, arktype …). The answer gets what it returns. */
   readonly parameters: Schema
-  answer(db: Database, parameters: StandardSchemaV1.InferOutput<Schema>): unknown
+  /** Synchronous or not; it only reads. */
+  answer(db: Database, parameters: StandardSchemaV1.InferOutput<Schema>): Result
 }
 
 /**
@@ -105,6 +129,7 @@ export interface MessageCounts {
   readonly dropped: number
 }
 
+/** How a query is, and how far, on the node that was asked. */
 export interface QueryStatus {
   readonly name: string
   readonly version: number

@@ -19,6 +19,7 @@ export const sqlLimits = {
 /** A value as JSON has it: an integer beyond 2^53 is its text, a blob is `{ base64 }`, an infinite number is its text. */
 export type SqlValue = string | number | null | { readonly base64: string }
 
+/** The rows of a select. */
 export interface SqlAnswer {
   /** As the statement names them; a name that comes twice gets a number, `id`, `id_2`. */
   readonly columns: readonly string[]

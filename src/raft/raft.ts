@@ -10,6 +10,7 @@ import type { Configuration, ConfigurationEntry } from './configuration.ts'
 import type { Entry, HashEntry } from './entry.ts'
 import type { RaftMessage } from './message.ts'
 
+/** What a replica is at the moment. */
 export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader'
 
 export interface HardState {

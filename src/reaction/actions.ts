@@ -21,15 +21,18 @@ export interface After {
   readonly sends: readonly Send[]
 }
 
+/** Forgets a timer; made with `cancel`. */
 export interface CancelTimer {
   readonly type: 'cancel'
   readonly name: string
 }
 
+/** The end of an instance of a process; made with `end`. */
 export interface End {
   readonly type: 'end'
 }
 
+/** What a process may do, made with `send`, `after`, `cancel`, `end`. */
 export type ProcessAction = Send | After | CancelTimer | End
 
 /** Of one reaction: an entry holds them all. */

@@ -2,6 +2,7 @@
 import type { DomainEvent, EnvelopeOf } from '../core/event.ts'
 import { checkFilter, checkReactionName, checkStartFrom, type EventFilter, invalidField } from './filter.ts'
 
+/** What a handler knows of a call beside the event. */
 export interface HandlerContext {
   /**
    * `<handler>:<event id>`: the same for every attempt, after every restart and on every node. Hand it to the outside
@@ -14,11 +15,14 @@ export interface HandlerContext {
   readonly attempt: number
 }
 
-export type HandlerFunction<Event extends DomainEvent = DomainEvent> = (
-  event: EnvelopeOf<Event>,
-  context: HandlerContext,
-) => void | Promise<void>
+/** The short form of a handler; also what `handle` of the full form is. */
+export type HandlerFunction<Event extends DomainEvent = DomainEvent> = {
+  // A method: one that is for certain events can be given where one for any events is asked for.
+  /** Awaited; what it throws is a failure. */
+  call(event: EnvelopeOf<Event>, context: HandlerContext): void | Promise<void>
+}['call']
 
+/** A side effect of events, once per cluster. */
 export interface HandlerDefinition<Event extends DomainEvent = DomainEvent> {
   /** Names the handler's place in the log: another name is another handler, which starts anew. */
   readonly name: string
@@ -40,10 +44,10 @@ export interface HandlerDefinition<Event extends DomainEvent = DomainEvent> {
   readonly timeoutMs?: number
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the one place where handlers of all events meet.
-export type AnyHandler = HandlerDefinition<any>
-// biome-ignore lint/suspicious/noExplicitAny: the one place where handlers of all events meet.
-export type AnyHandlerFunction = HandlerFunction<any>
+/** Any handler of the full form: every definition can be given where this is asked for. */
+export type AnyHandler = HandlerDefinition
+/** Any handler of the function form. */
+export type AnyHandlerFunction = HandlerFunction
 
 /** A handler of either form, with everything decided. */
 export type NormalHandler = Required<Omit<AnyHandler, 'filter'>> & { readonly filter: EventFilter }

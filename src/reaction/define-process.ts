@@ -21,6 +21,7 @@ export type ProcessReaction<State> =
   // biome-ignore lint/suspicious/noConfusingVoidType: a case of `react` may end without a return.
   | void
 
+/** A process: a state per correlation, events in, commands out. */
 export interface ProcessDefinition<State, Event extends DomainEvent = DomainEvent> {
   /** Names the process in what is stored and in the ids of its commands: another name is another process. */
   readonly name: string
@@ -37,8 +38,8 @@ export interface ProcessDefinition<State, Event extends DomainEvent = DomainEven
   readonly startFrom?: 'now' | 'beginning'
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the one place where processes of all states meet.
-export type AnyProcess = ProcessDefinition<any, any>
+/** Any process: every definition can be given where this is asked for. */
+export type AnyProcess = ProcessDefinition<unknown>
 
 /** Checks the definition and returns it, typed. Throws INVALID_ARGUMENT that names the field. */
 export function defineProcess<State, Event extends DomainEvent = DomainEvent>(

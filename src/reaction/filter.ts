@@ -1,10 +1,8 @@
 // Which events a handler or a process wants.
 import { GlynError } from '../core/errors.ts'
+import type { EventFilter } from '../core/event-filter.ts'
 
-export interface EventFilter {
-  readonly aggregateTypes?: readonly string[]
-  readonly eventTypes?: readonly string[]
-}
+export type { EventFilter } from '../core/event-filter.ts'
 
 export function passes(
   filter: EventFilter | undefined,

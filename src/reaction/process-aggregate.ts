@@ -2,7 +2,7 @@
 // told is one event, which holds the new state and what is to be done: what was decided once is never decided again.
 import type { AnyAggregate } from '../core/aggregate.ts'
 import type { Command } from '../core/command.ts'
-import type { EventEnvelope } from '../core/event.ts'
+import type { DomainEvent, EventEnvelope } from '../core/event.ts'
 import { isSystemType, systemPrefix } from '../core/system-types.ts'
 import { type Actions, noActions, type ProcessAction, type Send, sortActions } from './actions.ts'
 import type { AnyProcess, ProcessReaction, ProcessRejection } from './define-process.ts'
@@ -137,7 +137,7 @@ function normalizeReaction(reaction: unknown): {
   return { state, actions: actions === undefined ? noActions : sortActions(actions) }
 }
 
-function apply(instance: InstanceState, { data }: { readonly data: Reacted }): InstanceState {
+function apply(instance: InstanceState, { data }: DomainEvent<string, Reacted>): InstanceState {
   const sequence = instance.sequence + 1
   const timers = { ...instance.timers }
   for (const name of data.cancelled ?? []) delete timers[name]

@@ -23,6 +23,7 @@ export interface HostedProcess {
   readonly file: string | null
 }
 
+/** How a handler or a process is, on the node that was asked. */
 export interface ReactionStatus {
   readonly name: string
   readonly kind: 'handler' | 'process'

@@ -18,6 +18,7 @@ export interface Append {
   readonly events: readonly RecordedEvent[]
 }
 
+/** What came of an append. */
 export type AppendResult =
   /** Durable, at (partition, index). */
   | { readonly type: 'appended'; readonly index: number }
@@ -26,6 +27,7 @@ export type AppendResult =
   /** This command id is in the aggregate's history already, with these events. Nothing is written. Comes before `conflict`. */
   | { readonly type: 'duplicate'; readonly events: readonly StoredEvent[] }
 
+/** What goes with an append beside its events. */
 export interface AppendOptions {
   /** All appends or none: when one conflicts, or is a duplicate, throws TRANSACTION_ROLLED_BACK that says which and why. */
   readonly isAtomic?: boolean
@@ -33,6 +35,7 @@ export interface AppendOptions {
   readonly signal?: AbortSignal
 }
 
+/** A state at a sequence, as a shared store keeps it. */
 export interface SharedSnapshot {
   readonly aggregate: AggregateKey
   /** The state holds the events 1..sequence. */
@@ -44,6 +47,7 @@ export interface SharedSnapshot {
   readonly timeMs: number
 }
 
+/** What a shared store holds. */
 export interface SharedStatistics {
   readonly events: number
   readonly aggregates: number
@@ -60,6 +64,7 @@ export interface StoreBinding {
  * in the order in which appends become visible, without gaps, so a reader that has read through an index never finds
  * something new below it. Failures are GlynErrors: UNAVAILABLE (retryable: cannot be reached; an append may have been
  * written), EVENT_STORE_ERROR, STORE_FORMAT, STORE_FULL, STORE_READ_ONLY, TRANSACTION_FAILED, TRANSACTION_ROLLED_BACK;
+ * INVALID_CONFIGURATION for a way to it that cannot work (a wrong password, an unknown database),
  * INVALID_ARGUMENT for what no store keeps as it is (see `check-append.ts`), SHUTTING_DOWN after `close`. Each node has a
  * store object of its own, which it opens and closes.
  */
@@ -89,6 +94,7 @@ export interface SharedStore {
   ): Promise<readonly StoredEvent[]>
   /** The last index of every partition that has one. */
   heads(): Promise<ReadonlyMap<number, number>>
+  /** The one with the highest sequence, if there is any. */
   latestSnapshot(aggregate: AggregateKey): Promise<SharedSnapshot | undefined>
   /** Keeps the one with the highest sequence of each aggregate, and of equals the last. A cache: may be lost. */
   writeSnapshots(snapshots: readonly SharedSnapshot[]): Promise<void>
@@ -98,6 +104,7 @@ export interface SharedStore {
     readonly after?: AggregateKey
     readonly limit: number
   }): Promise<readonly (AggregateKey & { readonly sequence: number })[]>
+  /** Of all partitions. */
   statistics(): Promise<SharedStatistics>
   /** Waits for what is under way. Idempotent. The history stays. */
   close(): Promise<void>

@@ -1,8 +1,11 @@
-// What `glyn-node/testing` exports: the simulator, for your aggregates, queries, handlers and processes; the kit for stores.
+// What `glyn-node/testing` exports: given/when/then, and the simulator, for your aggregates, queries, handlers and processes;
+// the kit for stores.
 export type { AnyAggregate } from '../core/aggregate.ts'
 export type { AnyQuery } from '../query/define-query.ts'
 export type { AnyHandler } from '../reaction/define-handler.ts'
 export type { AnyProcess } from '../reaction/define-process.ts'
+export { type Expected, type FormerEvent, type Given, type GivenEvent, given, type When } from './given.ts'
+export { eventsOf, type GivenEvents, givenEvents, type QueryEvent } from './given-events.ts'
 export {
   checkClaim,
   checkSharedStore,
@@ -15,4 +18,4 @@ export type { SimulatedClient } from './simulator/client.ts'
 export type { Invariant, InvariantView } from './simulator/invariant.ts'
 export { type FaultKind, faultKinds } from './simulator/nemesis.ts'
 export type { Dice } from './simulator/seeded-random.ts'
-export type { SimulationReport } from './simulator/simulation.ts'
+export type { SimulationPlan, SimulationReport } from './simulator/simulation.ts'

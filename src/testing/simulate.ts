@@ -11,6 +11,7 @@ import { type FaultKind, faultKinds } from './simulator/nemesis.ts'
 import { createDice, type Dice } from './simulator/seeded-random.ts'
 import { runSimulation, type SimulationPlan, type SimulationReport } from './simulator/simulation.ts'
 
+/** What `simulate` takes. Everything but the seed may be left out. */
 export interface SimulateOptions {
   /** A whole number. The same seed and the same code: the same run. */
   readonly seed: number
@@ -41,6 +42,7 @@ export interface SimulateOptions {
   readonly onLine?: (line: string) => void
 }
 
+/** What came of one seed. */
 export interface SimulateReport extends SimulationReport {
   readonly seed: number
   /** What the seed and the options came to. */

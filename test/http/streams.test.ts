@@ -2,7 +2,7 @@
 import t from 'tap'
 import { errorTable } from '../../src/core/errors.ts'
 import type { EventEnvelope } from '../../src/core/event.ts'
-import { createEventCursor } from '../../src/http/event-cursor.ts'
+import { createEventCursor } from '../../src/core/event-cursor.ts'
 import { createKeyedScheduler } from '../../src/http/keyed-scheduler.ts'
 import { lineBytesMax, readLineGroups } from '../../src/http/read-lines.ts'
 import { readServerSentEvents } from '../../src/http/server-sent-events.ts'

@@ -98,7 +98,10 @@ function sources(
     heads: new Map(),
     queries: [],
     reactions: [],
+    quarantined: { count: 0, first: [] },
+    historyProblems: [],
     pluginProblems: [],
+    store: { type: 'local', location: 'memory', problem: null },
     ...rest,
   } as StatusSources
 }

@@ -45,6 +45,11 @@ async function pack(folder: string): Promise<string> {
     if (existsSync(join(root, name))) cpSync(join(root, name), join(folder, name), { recursive: true })
   }
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  const generator = join('tools', 'api-docs')
+  mkdirSync(join(folder, generator), { recursive: true })
+  for (const name of ['package.json', 'typedoc.json'])
+    cpSync(join(root, generator, name), join(folder, generator, name))
+  symlinkSync(join(root, generator, 'node_modules'), join(folder, generator, 'node_modules'))
   await run('npm', ['pack', '--loglevel=error'], { cwd: folder })
   const tarball = readdirSync(folder).find(name => name.endsWith('.tgz'))
   if (tarball === undefined) throw new Error(`npm pack made no tarball in ${folder}`)
@@ -86,6 +91,7 @@ t.test('the packed tarball works in an empty directory', async t => {
   await t.test('it holds what is needed to run, and neither sources nor tests', async t => {
     const names = readdirSync(installed).sort()
     const wanted = ['bin', 'config', 'dist', 'docs', 'package.json', 'proto']
+    t.ok(existsSync(join(installed, 'docs', 'api', 'README.md')), 'with the API reference')
     t.strictSame(names, [...wanted, ...alsoPacked.filter(name => existsSync(join(root, name)))].sort())
   })
 

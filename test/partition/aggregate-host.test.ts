@@ -1,7 +1,9 @@
 // The aggregate host on one partition: pipelining, command ids, rejections on committed state, bounds, snapshots, cache.
+
 import t, { type Test } from 'tap'
 import type { AnyAggregate } from '../../src/core/aggregate.ts'
 import { GlynError } from '../../src/core/errors.ts'
+import type { DomainEvent } from '../../src/core/event.ts'
 import type { Accepted, Outcome } from '../../src/core/outcome.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
 import { eventually } from '../node/memory-cluster.ts'
@@ -370,7 +372,9 @@ t.test('a state that JSON changes is never read back from a snapshot', async t =
     emptyState: { seen: new Set<number>() },
     snapshotEvery: 2,
     handle: (state: { seen: Set<number> }) => ({ type: 'Seen', data: { n: state.seen.size } }),
-    apply: (state: { seen: Set<number> }, event) => ({ seen: new Set([...state.seen, event.data.n]) }),
+    apply: (state: { seen: Set<number> }, event: DomainEvent<string, { n: number }>) => ({
+      seen: new Set([...state.seen, event.data.n]),
+    }),
   }
   const solo = await withHost(t, { aggregate: odd, cache: { actorsMax: 1 } })
   for (const _ of range(3)) await solo.execute('a', look)

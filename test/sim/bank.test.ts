@@ -8,7 +8,7 @@ import { installPluginResolution } from '../../src/plugin/resolve-hook.ts'
 installPluginResolution()
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const document = readFileSync(join(root, 'docs', 'testing.md'), 'utf8')
-const [, example = ''] = /```ts\n([\s\S]*?)```/.exec(document) ?? []
+const [, example = ''] = /```ts\n(import { simulate }[\s\S]*?)```/.exec(document) ?? []
 
 /** The example beside a copy of the example's config. Its import runs it. */
 function lay(folder: string, changes: { readonly find: string; readonly replace: string }): string {

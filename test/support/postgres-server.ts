@@ -19,7 +19,7 @@ export interface PostgresServer {
   /** Of a superuser, who needs no password here, on the database `postgres`. */
   readonly connectionString: string
   readonly port: number
-  /** Where its unix socket is, and its data beneath. */
+  /** Its unix socket, and beneath it `data`. */
   readonly folder: string
   /** The same with another user, password or database. */
   url(parts: { readonly user?: string; readonly password?: string; readonly database?: string }): string
@@ -49,14 +49,22 @@ export function postgresIsMissing(): string | null {
   return null
 }
 
-/** `settings`: lines of postgresql.conf. Durable as it comes: fsync and synchronous_commit are on. */
-export async function startPostgres(settings: readonly string[] = []): Promise<PostgresServer> {
+/** Durable as it comes: fsync and synchronous_commit are on. */
+export async function startPostgres(
+  options: {
+    /** Lines of postgresql.conf. */
+    readonly settings?: readonly string[]
+    /** Where its folder is made. Default: that of the system for temporary files. */
+    readonly under?: string
+  } = {},
+): Promise<PostgresServer> {
+  const { settings = [], under = tmpdir() } = options
   const binaries = findBinaries()
   if (binaries === null) throw new Error(String(postgresIsMissing()))
   const isRoot = process.getuid?.() === 0
   const user = isRoot ? unprivilegedUser() : null
   if (isRoot && user === null) throw new Error(String(postgresIsMissing()))
-  const folder = mkdtempSync(join(tmpdir(), 'glyn-postgres-'))
+  const folder = mkdtempSync(join(under, 'glyn-postgres-'))
   const data = join(folder, 'data')
   mkdirSync(data, { mode: 0o700 })
   if (user !== null) {
@@ -94,7 +102,8 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
     [
       `port = ${port}`,
       "listen_addresses = '127.0.0.1'",
-      `unix_socket_directories = '${folder}'`,
+      // The path of a socket must be short.
+      `unix_socket_directories = '${under === tmpdir() ? folder : ''}'`,
       'shared_buffers = 64MB',
       'max_wal_size = 256MB',
       ...settings,

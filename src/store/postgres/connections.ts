@@ -19,10 +19,7 @@ export interface Connections {
    * when `isRepeatable`, also when the connection was lost. Waits for an outage to end, for `connectTimeoutMs` at most.
    * Throws GlynErrors.
    */
-  run<T>(
-    action: (session: Session) => Promise<T>,
-    options?: { readonly isRepeatable?: boolean; readonly signal?: AbortSignal | undefined },
-  ): Promise<T>
+  run<T>(action: (session: Session) => Promise<T>, options?: { readonly isRepeatable?: boolean }): Promise<T>
   /** Waits for what runs. */
   close(): Promise<void>
 }
@@ -39,9 +36,18 @@ const idleInTransactionMs = 2000
 export function createConnections(settings: PostgresSettings): Connections {
   const { location, connectTimeoutMs } = settings
   let opening: Promise<Pool> | null = null
+  const names = new Map<string, string>()
   const running = new Set<Promise<unknown>>()
   let closing: Promise<void> | null = null
   let failures = 0
+
+  /** A statement with a name is planned once per connection: planning takes longer than running it. */
+  function nameOf(text: string, values: readonly unknown[]): { readonly name?: string } {
+    if (values.length === 0) return {}
+    const name = names.get(text) ?? `glyn_${names.size + 1}`
+    names.set(text, name)
+    return { name }
+  }
 
   async function attempt<T>(action: (session: Session) => Promise<T>, sent: () => void): Promise<T> {
     opening ??= openPool(settings)
@@ -58,7 +64,7 @@ export function createConnections(settings: PostgresSettings): Connections {
     let isGood = true
     const query = async <Row>(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> => {
       try {
-        const { rows } = await client.query({ text, values: [...values] })
+        const { rows } = await client.query({ ...nameOf(text, values), text, values: [...values] })
         return rows as Row[]
       } catch (error) {
         isGood &&= leavesConnectionGood(error)
@@ -92,11 +98,10 @@ export function createConnections(settings: PostgresSettings): Connections {
 
   async function runAll<T>(
     action: (session: Session) => Promise<T>,
-    { isRepeatable = false, signal }: { isRepeatable?: boolean; signal?: AbortSignal | undefined },
+    { isRepeatable = false }: { readonly isRepeatable?: boolean },
   ): Promise<T> {
     const deadline = performance.now() + connectTimeoutMs
     for (let number = 1; ; number += 1) {
-      signal?.throwIfAborted()
       let isSent = false
       try {
         return await attempt(action, () => {
@@ -112,9 +117,7 @@ export function createConnections(settings: PostgresSettings): Connections {
           ? number < attemptsMax
           : isOutage && performance.now() + pauseMs < deadline
         if (!mayTry) throw meant
-        await sleep(pauseMs, undefined, signal === undefined ? {} : { signal }).catch(aborted => {
-          throw signal?.aborted === true ? signal.reason : aborted
-        })
+        await sleep(pauseMs)
       }
     }
   }
@@ -134,7 +137,9 @@ export function createConnections(settings: PostgresSettings): Connections {
     async close() {
       closing ??= (async () => {
         await Promise.allSettled(running)
-        await (await opening)?.end()
+        // One that never was, because its options are wrong, needs no end; who called was told why.
+        const pool = await opening?.catch(() => null)
+        await pool?.end()
       })()
       await closing
     },

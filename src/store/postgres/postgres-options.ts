@@ -1,6 +1,7 @@
 // What a user says about the database, checked, and the name under which it appears in logs and errors.
 import { GlynError } from '../../core/errors.ts'
 
+/** Where PostgreSQL is, and how it is used. */
 export interface PostgresOptions {
   /**
    * `postgres://user:password@host:5432/database?sslmode=verify-full`; what is left out comes from the environment

@@ -86,7 +86,12 @@ export async function openSchema(
   const { schema, binding, migrations } = options
   const newest = migrations.at(-1)?.version ?? 0
   for (let race = 1; ; race += 1) {
-    const found = await connections.run(session => findStore(session, schema), { isRepeatable: true })
+    const found = await connections
+      .run(session => findStore(session, schema), { isRepeatable: true })
+      .catch(error => {
+        // A table of this name with other columns.
+        throw error instanceof GlynError && codeOf(error.cause) === '42703' ? occupied(error) : error
+      })
     if (found !== null) checkFound(found)
     if (found?.format === newest) return
     try {

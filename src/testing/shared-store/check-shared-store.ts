@@ -8,6 +8,7 @@ import { readClaims } from './read-claims.ts'
 import { textClaims } from './text-claims.ts'
 import { transactionClaims } from './transaction-claims.ts'
 
+/** A store to check, and how to make more of it. */
 export interface SharedStoreSubject {
   /**
    * A store object, not opened yet, for the data of this name: a schema, a file, an entry of a Map. One name is always the

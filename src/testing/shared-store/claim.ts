@@ -6,10 +6,11 @@ import { partitionOf } from '../../core/partition-of.ts'
 import type { StoredEvent } from '../../core/record.ts'
 import type { Append, AppendResult, SharedStore } from '../../store/shared-store.ts'
 
+/** One thing that a shared store has to do. */
 export interface SharedStoreClaim {
   /** What every store must do, as a sentence. */
   readonly name: string
-  /** Throws a {@link BrokenClaim} when it does not. */
+  /** Throws, with what was done and what came, when it does not. */
   readonly check: (world: World) => Promise<void>
 }
 

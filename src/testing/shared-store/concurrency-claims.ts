@@ -100,6 +100,8 @@ export const concurrencyClaims: readonly SharedStoreClaim[] = [
           await store.append(round % 3 === 0 ? appends : appends.toSpliced(2, 1), {
             isAtomic: round % 3 === 1,
           })
+          // A store that never waits would be done before anybody reads.
+          await turn()
         }
       }
       const follow = async (reader: number): Promise<StoredEvent[]> => {
@@ -112,7 +114,7 @@ export const concurrencyClaims: readonly SharedStoreClaim[] = [
           )
           seen.push(...more)
           if (wasOver && more.length === 0) return seen
-          if (more.length === 0) await new Promise(resolve => setImmediate(resolve))
+          if (more.length === 0) await turn()
         }
       }
       const following = Promise.all([0, 1, 2, 3].map(follow))
@@ -177,6 +179,8 @@ export const concurrencyClaims: readonly SharedStoreClaim[] = [
     },
   },
 ]
+
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 /** In the order of the log, each aggregate counts 1, 2, 3 … */
 function checkSequences(rows: readonly StoredEvent[], did: string): void {

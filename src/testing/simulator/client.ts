@@ -31,6 +31,7 @@ export interface SimulatedClient {
   load(type: string, id: string): Promise<{ readonly state: unknown; readonly sequence: number }>
   /** An answer of a query on some node that has seen everything that this client was told of. */
   query(name: string, question: string, parameters?: Readonly<Record<string, unknown>>): Promise<unknown>
+  /** Waits in virtual time. */
   pause(ms: number): Promise<void>
   /** How many events of the aggregate this client was told of by the answers to its commands. */
   seen(type: string, id: string): number

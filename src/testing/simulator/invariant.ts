@@ -1,8 +1,10 @@
 // What users claim of their aggregates, and what they see of the world to check it.
 import type { Canon } from './canon.ts'
 
+/** Something that has to hold at every moment. */
 export interface Invariant {
   readonly name: string
+  /** Null when it holds, else what is wrong, in words. */
   readonly check: (view: InvariantView) => string | null
 }
 

@@ -27,6 +27,7 @@ export const faultKinds = [
   'lost-disk',
 ] as const
 
+/** What may break: one of `faultKinds`. */
 export type FaultKind = (typeof faultKinds)[number]
 
 export interface NemesisInit {

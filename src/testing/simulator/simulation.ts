@@ -27,6 +27,7 @@ import { createSimulatedNode, type SimulatedNode, type SimulatedWorld } from './
 import { type About, createStory } from './story.ts'
 import { createVirtualTime } from './virtual-time.ts'
 
+/** What the seed and the options came to. */
 export interface SimulationPlan {
   readonly seed: number
   readonly nodes: number
@@ -65,6 +66,7 @@ export interface SimulationInit {
   readonly onLine?: ((line: string) => void) | undefined
 }
 
+/** What was found. */
 export interface SimulationReport {
   readonly ok: boolean
   /** What went wrong, in one line. */

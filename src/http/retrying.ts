@@ -13,21 +13,29 @@ export function pauseMsBefore(attempt: number, random: () => number = Math.rando
 
 /**
  * Calls `attempt` with the time that is left, again after every retryable error, until it succeeds or the deadline
- * passes; then throws the last error.
+ * passes; then throws the last error. Throws the reason of the signal when that is aborted in between.
  */
 export async function retrying<Result>(
   attempt: (leftMs: number) => Promise<Result>,
-  options: { readonly timeoutMs: number; readonly onRetry?: (error: Error) => void },
+  options: {
+    readonly timeoutMs: number
+    readonly onRetry?: (error: Error) => void
+    readonly signal?: AbortSignal | undefined
+  },
 ): Promise<Result> {
+  const { signal } = options
   const deadline = performance.now() + options.timeoutMs
   for (let count = 1; ; count += 1) {
     try {
       return await attempt(Math.max(1, Math.ceil(deadline - performance.now())))
     } catch (error) {
+      signal?.throwIfAborted()
       const pauseMs = pauseMsBefore(count)
       if (!isGlynError(error) || !error.retryable || performance.now() + pauseMs >= deadline) throw error
       options.onRetry?.(error)
-      await sleep(pauseMs)
+      // When it is aborted, the reason is thrown below and not the error of the timer.
+      await sleep(pauseMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined)
+      signal?.throwIfAborted()
     }
   }
 }

@@ -13,10 +13,10 @@ import { genesisHash } from '../../src/raft/entry.ts'
 import { hashEntry } from '../../src/store/hash-entry.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
 import { decodeRecord, encodeRecord } from '../../src/store/record-codec.ts'
+import { eventually, type MemoryNode } from '../node/memory-cluster.ts'
+import { add, idIn, leaderOf, required, startCluster } from '../node/steering.ts'
 import { countingQuery } from '../query/with-host.ts'
 import { directoryOf } from '../support/directory-of.ts'
-import { eventually, type MemoryNode } from './memory-cluster.ts'
-import { add, idIn, leaderOf, required, startCluster } from './steering.ts'
 
 const partitions = 2
 const partition = 1
