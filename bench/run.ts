@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { endUsage, parseFlags } from '../test/support/parse-flags.ts'
+import { postgresIsMissing } from '../test/support/postgres-server.ts'
 import type { FailoverResult } from './failover.ts'
 import { machineFacts } from './machine.ts'
 import type { Measurement } from './measure.ts'
@@ -20,6 +21,7 @@ const measuredParts = [
   { name: 'raw-limit', title: 'raw limit: SQLite group commit', file: 'raw-limit.ts' },
   { name: 'one-node', title: 'glyn-node, one node', file: 'one-node.ts' },
   { name: 'three-nodes', title: 'glyn-node, three nodes', file: 'three-nodes.ts' },
+  { name: 'postgres-store', title: 'PostgreSQL store, appends only', file: 'postgres-store.ts' },
   { name: 'emmett', title: 'Emmett, PostgreSQL store', file: 'peers/emmett.ts' },
   { name: 'isolation', title: 'one node and a counting query', file: 'beside-counting.ts' },
   { name: 'isolation', title: 'the same, and a looping query', file: 'beside-looping.ts' },
@@ -85,6 +87,11 @@ async function bench(): Promise<number> {
     const machine = machineFacts({ date: new Date().toISOString(), folder })
     for (const { name, title, file } of measuredParts) {
       if (!isWanted(name)) continue
+      const missing = name === 'postgres-store' || name === 'emmett' ? postgresIsMissing() : null
+      if (missing !== null) {
+        notes.push(`${title}: not measured, because ${missing}`)
+        continue
+      }
       if (name === 'emmett' && !existsSync(join(peers, 'node_modules'))) {
         notes.push('Emmett is not installed, so it was not measured: npm run bench -- --peers installs it')
         continue
@@ -167,7 +174,7 @@ function runPartProcess<Result>(file: string, settings: BenchSettings): Promise<
 }
 
 function ratiosOf(parts: readonly MeasuredPart[], rebuild: RebuildResult | null): Ratio[] {
-  const [raw, one, three, emmett, counting, looping] = measuredParts.map(
+  const [raw, one, three, postgres, emmett, counting, looping] = measuredParts.map(
     ({ title }) => parts.find(({ name }) => name === title)?.measurements ?? [],
   )
   const rate = (of: readonly Measurement[] | undefined, inFlight: number): number | undefined =>
@@ -182,6 +189,11 @@ function ratiosOf(parts: readonly MeasuredPart[], rebuild: RebuildResult | null)
       name: 'one node at 32 in flight / Emmett at its best',
       value: divide(rate(one, 32), best(emmett)),
       goal: 10,
+    },
+    {
+      name: 'appends of the PostgreSQL store / commands of Emmett, 32 in flight',
+      value: divide(rate(postgres, 32), rate(emmett, 32)),
+      goal: 5,
     },
     {
       name: 'three nodes / one node, 256 in flight',

@@ -6,13 +6,19 @@ import { controlSocketName } from '../http/control-socket.ts'
 import { type EventSource, runningSource } from '../node/moving/event-source.ts'
 import { openStoppedSource } from '../node/moving/stopped-source.ts'
 import { type Io, writeLine } from './io.ts'
-import { openControlClient, type TargetFlags } from './target.ts'
+import { type StoreFlags, withSharedPlace } from './shared-place.ts'
+import { openControlClient } from './target.ts'
 
-export async function withEventSource<Result>(
+export async function withEventSource(
   io: Io,
-  flags: TargetFlags,
-  call: (source: EventSource) => Promise<Result>,
-): Promise<Result> {
+  flags: StoreFlags,
+  call: (source: EventSource) => Promise<void>,
+): Promise<void> {
+  const isShared = await withSharedPlace(flags, async place => {
+    const { sharedSource } = await import('../node/moving/shared-store.ts')
+    await call(await sharedSource(place))
+  })
+  if (isShared) return
   const client = await openControlClient(io, flags)
   try {
     let source: EventSource
@@ -22,23 +28,24 @@ export async function withEventSource<Result>(
       const directory = dirname(client.name)
       const isThere = client.name.endsWith(controlSocketName) && existsSync(join(directory, 'glyn.db'))
       if (!hasCode(error, 'NODE_NOT_RUNNING') || !isThere) throw error
-      return await callStopped(io, directory, call)
+      await callStopped(io, directory, call)
+      return
     }
-    return await call(source)
+    await call(source)
   } finally {
     await client.close()
   }
 }
 
-async function callStopped<Result>(
+async function callStopped(
   io: Io,
   directory: string,
-  call: (source: EventSource) => Promise<Result>,
-): Promise<Result> {
+  call: (source: EventSource) => Promise<void>,
+): Promise<void> {
   const source = openStoppedSource(directory)
   try {
     await writeLine(io.stderr, `no node runs on ${directory}: reading its database`)
-    return await call(source)
+    await call(source)
   } finally {
     source.close()
   }

@@ -23,7 +23,11 @@ export const errorTable = {
   UNKNOWN_QUERY: kind(false, 2, 'No query of this name is loaded.'),
   UNKNOWN_QUESTION: kind(false, 2, 'The query has no question of this name.'),
   ENTITY_NOT_FOUND: kind(false, 5, 'The aggregate, or the thing asked for, does not exist.'),
-  UNAVAILABLE: kind(true, 4, 'No majority could be reached in time. Retry with the same command id.'),
+  UNAVAILABLE: kind(
+    true,
+    4,
+    'No majority, or no shared store, could be reached in time. Retry with the same command id.',
+  ),
   TIMEOUT: kind(true, 4, 'The deadline passed. Retry with the same command id.'),
   ACTOR_TIMEOUT: kind(true, 4, 'The aggregate did not answer in time. Retry with the same command id.'),
   OVERLOADED: kind(true, 4, 'A queue is full. Retry later with the same command id.'),

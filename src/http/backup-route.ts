@@ -5,8 +5,12 @@ import { createCallSignal } from './call-signal.ts'
 import { octets } from './media-types.ts'
 import type { ServerContext } from './server-context.ts'
 
-/** `GET /v1/backup`. A failure on the way is the last frame of the answer, so that it is no backup. */
+/** `GET /v1/heads` and `GET /v1/backup`. A failure on the way is the last frame of the answer, so that it is no backup. */
 export function addBackupRoute(app: FastifyInstance, context: ServerContext): void {
+  app.get('/v1/heads', async (_request, reply) => ({
+    token: await context.node().heads({ signal: createCallSignal(reply) }),
+  }))
+
   app.get('/v1/backup', async (_request, reply) => {
     const signal = AbortSignal.any([context.closing, createCallSignal(reply)])
     const bytes = context.node().backup({ signal })[Symbol.asyncIterator]()

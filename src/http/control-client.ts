@@ -45,6 +45,7 @@ export type RemoteNode = Pick<
   | 'subscribe'
   | 'publish'
   | 'subscribers'
+  | 'heads'
   | 'backup'
   | 'status'
   | 'placement'
@@ -142,6 +143,15 @@ export function createControlClient(target: HttpTarget): ControlClient {
       const path = `/v1/subscribers?timeoutMs=${timeoutMs}`
       const answer = await calls.call({ method: 'GET', path, timeoutMs: timeoutMs + graceMs })
       return answer as readonly NodeSubscribers[]
+    },
+    async heads({ signal } = {}) {
+      const call = {
+        method: 'GET',
+        path: '/v1/heads',
+        timeoutMs: defaultTimeoutMs + graceMs,
+        signal,
+      } as const
+      return ((await calls.call(call)) as { readonly token: string }).token
     },
     backup: ({ signal } = {}) => readBackupBytes(calls, signal ?? new AbortController().signal),
     async status() {

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { GlynError, toErrorBody } from '../core/errors.ts'
 import { createEventCursor, type EventCursor } from '../core/event-cursor.ts'
 import { type EventFilter, passesFilter } from '../core/event-filter.ts'
-import { formatToken } from '../core/token.ts'
+import { formatToken, parseToken } from '../core/token.ts'
 import type { NodeApi } from '../node/node-api.ts'
 import { createCallSignal } from './call-signal.ts'
 import { eventStream } from './media-types.ts'
@@ -28,9 +28,7 @@ export function addEventRoutes(app: FastifyInstance, context: ServerContext): vo
   app.get<EventsCall>('/v1/events', async (request, reply) => {
     const node = context.node()
     const { until } = request.query
-    if (until !== undefined && until !== 'now') {
-      throw new GlynError('INVALID_ARGUMENT', `until is ${JSON.stringify(until)}; allowed: now`)
-    }
+    if (until !== undefined && until !== 'now') checkUntil(until)
     const filter = parseFilter(request.query)
     const from = request.headers['last-event-id']?.toString() ?? request.query.from ?? 'start'
     const cursor = createEventCursor(await findToken(node, from))
@@ -43,6 +41,16 @@ export function addEventRoutes(app: FastifyInstance, context: ServerContext): vo
     reply.hijack()
     await stream(reply.raw, { events, filter, cursor, signal, context })
   })
+}
+
+function checkUntil(until: string): void {
+  try {
+    parseToken(until)
+  } catch (cause) {
+    throw new GlynError('INVALID_ARGUMENT', `until is ${JSON.stringify(until)}; allowed: now, or a token`, {
+      cause,
+    })
+  }
 }
 
 function parseFilter({ aggregateType, eventType }: EventsCall['Querystring']): EventFilter {

@@ -5,6 +5,7 @@ import type { Command, CommandEnvelope } from '../core/command.ts'
 import { GlynError } from '../core/errors.ts'
 import { checkAggregateKey, checkName } from '../core/names.ts'
 import { partitionOf } from '../core/partition-of.ts'
+import { formatToken } from '../core/token.ts'
 import { createRpc } from '../mesh/create-rpc.ts'
 import { defaultTiming } from '../partition/raft-engine.ts'
 import { toEventEnvelope } from '../store/event-envelope.ts'
@@ -21,7 +22,7 @@ import { gatherReactions } from './gather-reactions.ts'
 import { type GlynNode, toGlynNode } from './glyn-node.ts'
 import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
-import { writeBackup } from './moving/write-backup.ts'
+import { readHeads, writeBackup } from './moving/write-backup.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
 import { createNodeInspection } from './node-inspection.ts'
 import { type CompleteNodeOptions, type NodeOptions, nodeDefaults } from './node-options.ts'
@@ -362,6 +363,10 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
         ),
       async subscribers({ timeoutMs = subscribersTimeoutMs } = {}) {
         return await subscribers.list({ timeoutMs: checkPositive('timeoutMs', timeoutMs) })
+      },
+      async heads({ signal: given } = {}) {
+        const ended = given === undefined ? closed.signal : AbortSignal.any([closed.signal, given])
+        return formatToken(await readHeads(assembled.logCopy, assembled.dataPartitions(), ended))
       },
       backup: ({ signal: given } = {}) =>
         writeBackup({

@@ -218,12 +218,12 @@ export interface NodeApi extends InspectionApi {
   /**
    * Committed events of all partitions, each partition in order, from `from` on: `start`, `now` (the moment of the call)
    * or a token; one that is ahead of the log waits for it. The events of one entry follow each other. With `until: 'now'`
-   * it ends after what was committed at the call, else only by `signal`, `break` or, with SHUTTING_DOWN, when the node
+   * it ends after what was committed at the call, as far as this node knew, with a token when that is reached, else only by `signal`, `break` or, with SHUTTING_DOWN, when the node
    * closes. Nothing is read ahead of a slow reader but one page. Throws INVALID_ARGUMENT for a token of another cluster.
    */
   subscribe(options: {
     readonly from: 'start' | 'now' | (string & {})
-    readonly until?: 'now'
+    readonly until?: 'now' | (string & {})
     readonly filter?: EventFilter
     readonly signal?: AbortSignal
   }): Subscription
@@ -235,6 +235,11 @@ export interface NodeApi extends InspectionApi {
   publish(message: NewQueryMessage): Promise<PublishedMessage>
   /** Which nodes run which queries: asks every member, each for `timeoutMs` (default 2000) at most. Sorted by node name. */
   subscribers(options?: { readonly timeoutMs?: number }): Promise<readonly NodeSubscribers[]>
+  /**
+   * A token of all partitions, which includes everything that was acknowledged before the call, on whatever node. Throws
+   * UNAVAILABLE when a partition has no leader for ten seconds.
+   */
+  heads(options?: { readonly signal?: AbortSignal }): Promise<string>
   /**
    * A backup of all partitions while the node runs: the bytes of one file, which `glyn-node restore` takes. Everything that
    * was acknowledged before the call is in it, and nothing that is not committed; each partition up to where it was when the

@@ -15,8 +15,8 @@ const retryMs = 500
 
 export interface SubscriptionInit {
   readonly from: string
-  /** Ends when everything is told that was committed, as far as this node knew, when it was called. */
-  readonly until?: 'now' | undefined
+  /** `now`: ends when everything is told that was committed, as far as this node knew, when it was called. A token: when it is reached. */
+  readonly until?: 'now' | (string & {}) | undefined
   readonly filter?: EventFilter | undefined
   readonly signal?: AbortSignal | undefined
   /** The node stops: the iteration ends with SHUTTING_DOWN, because there may be more. */
@@ -45,12 +45,12 @@ export function subscribeToFeed(feed: Feed, init: SubscriptionInit): FeedSubscri
     const sources = [signal, closed].filter(one => one !== undefined)
     for (const source of sources) source.addEventListener('abort', end)
     if (sources.some(({ aborted }) => aborted)) end()
-    const ends = init.until === 'now' ? [...heads] : null
     const waker = createWaker(ended, init.clock)
     const stop = feed.onAdvance(waker.wake)
     try {
       if (init.filter !== undefined) checkEventFilter(init.filter)
       for (const [partition, index] of startingPositions(heads, init)) positions.set(partition, index)
+      const ends = endingPositions(heads, init)
       hasBegun = true
       while (!isAborted()) {
         closed?.throwIfAborted()
@@ -71,7 +71,7 @@ export function subscribeToFeed(feed: Feed, init: SubscriptionInit): FeedSubscri
           }
           positions.set(partition, page.throughIndex)
         }
-        if (ends?.every(([partition, head]) => (positions.get(partition) ?? 0) >= head) === true) return
+        if (ends?.every(([partition, end]) => (positions.get(partition) ?? 0) >= end) === true) return
         if (!hasRead) await waker.next(retryMs)
       }
     } finally {
@@ -97,12 +97,25 @@ function startingPositions(
 ): Positions {
   if (options.from === 'start') return new Map()
   if (options.from === 'now') return heads
-  const positions = parseToken(options.from)
-  const unknown = [...positions.keys()].filter(partition => !options.partitions.includes(partition))
+  return parseKnownToken(options.from, options.partitions)
+}
+
+/** Null: it goes on for ever. */
+function endingPositions(
+  heads: Positions,
+  options: { readonly until?: string | undefined; readonly partitions: readonly number[] },
+): readonly (readonly [partition: number, index: number])[] | null {
+  if (options.until === undefined) return null
+  return [...(options.until === 'now' ? heads : parseKnownToken(options.until, options.partitions))]
+}
+
+function parseKnownToken(token: string, partitions: readonly number[]): Positions {
+  const positions = parseToken(token)
+  const unknown = [...positions.keys()].filter(partition => !partitions.includes(partition))
   if (unknown.length > 0) {
     throw new GlynError(
       'INVALID_ARGUMENT',
-      `token ${formatToken(positions)} names partition ${unknown.join(', ')}; allowed: 1 to ${options.partitions.length}`,
+      `token ${formatToken(positions)} names partition ${unknown.join(', ')}; allowed: 1 to ${partitions.length}`,
     )
   }
   return positions

@@ -4,6 +4,7 @@ import { applyEvent } from '../core/decide.ts'
 import { GlynError, hasCode } from '../core/errors.ts'
 import type { StoredEvent } from '../core/record.ts'
 import type { Misfit } from '../core/upcast.ts'
+import { opaqueAggregate } from './given-appends.ts'
 
 export interface MisfitPlace {
   readonly misfit: Misfit
@@ -15,6 +16,7 @@ export interface MisfitPlace {
 
 /** The state after the event. Throws AGGREGATE_FAILED with a {@link MisfitPlace} as details. */
 export function applyStored(definition: AnyAggregate, state: unknown, event: StoredEvent): unknown {
+  if (definition === opaqueAggregate) return null
   const { type, version } = event
   const data = JSON.parse(event.data) as unknown
   try {

@@ -53,6 +53,9 @@ t.test('options that are not allowed are named', async t => {
     t.match(error.message, message)
     t.notMatch(error.message, new RegExp(password))
   }
+  const unusable = postgresStore({ connectionString: `${connectionString}?sslrootcert=/no/such/file` })
+  await t.rejects(unusable.open(binding), { code: 'INVALID_CONFIGURATION' })
+  await t.resolves(unusable.close(), 'a store that never opened can be closed')
   const missing = await openError({ connectionString: `${connectionString}?sslrootcert=/no/such/file` })
   t.match(missing, { code: 'INVALID_CONFIGURATION', message: /ENOENT.*files of sslrootcert/ })
   t.notMatch(missing.message, new RegExp(password))

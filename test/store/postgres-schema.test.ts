@@ -73,10 +73,30 @@ t.test('the tables of a PostgreSQL store', { skip: postgresIsMissing() ?? false 
     t.match(await store.append([deposit('a', 0, 'c')]), [{ type: 'appended', index: 1 }])
   })
 
+  await t.test(
+    'once the tables are there, a node needs the rights to select, insert and update only',
+    async t => {
+      server.sql(`create role worker login; grant usage on schema mine to worker;
+      grant select, insert, update on all tables in schema mine to worker`)
+      const store = postgresStore({ connectionString: server.url({ user: 'worker' }), schema: 'mine' })
+      t.teardown(() => store.close())
+      await store.open(binding)
+      const append = deposit('w', 0, 'c')
+      t.match(await store.append([append]), [{ type: 'appended' }])
+      t.match(await store.append([append, deposit('w', 9, 'd')], {}), [
+        { type: 'duplicate' },
+        { type: 'conflict' },
+      ])
+      const snapshot = { aggregate: append.aggregate, sequence: 1, state: '{}', definition: 'v1', timeMs: 1 }
+      await store.writeSnapshots([snapshot])
+      t.strictSame(await store.latestSnapshot(append.aggregate), snapshot)
+    },
+  )
+
   await t.test('people can read it with psql', async t => {
     t.equal(
       server.sql(
-        "select aggregate_type, aggregate_id, sequence, type, data, time at time zone 'utc' from mine.history",
+        "select aggregate_type, aggregate_id, sequence, type, data, time at time zone 'utc' from mine.history where aggregate_id = 'a'",
       ),
       'bank_account|a|1|Deposited|{"amount":1}|2023-11-14 22:13:20',
     )

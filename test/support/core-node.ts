@@ -261,7 +261,7 @@ export function createCoreNode(
       let next = from === 'now' ? events.length : 0
       const iterate = async function* () {
         while (!signal.aborted) {
-          if (until === 'now' && next >= end) return
+          if (until !== undefined && next >= end) return
           const event = events[next]
           if (event === undefined) {
             const aborted = new Promise<void>(resolve =>
@@ -294,6 +294,11 @@ export function createCoreNode(
         ...(aggregate === null ? {} : { aggregate }),
       })
       return { id: `m-${published.length}`, peers: 2 }
+    },
+    async heads() {
+      return formatToken(
+        new Map(partitions().flatMap(({ id }) => (id === 0 ? [] : [[id, headOf(id)] as const]))),
+      )
     },
     async *backup() {
       yield Buffer.from('no backup: this node has no log')

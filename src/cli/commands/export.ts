@@ -6,14 +6,16 @@ import { type ExportFormatName, exportFormats } from '../../node/moving/export-f
 import { type ExportSummary, exportToFile, exportToStream } from '../../node/moving/run-export.ts'
 import { withEventSource } from '../event-source-of.ts'
 import { type CommandContext, createPaint, type Io, write, writeJson, writeLine } from '../io.ts'
+import { addStoreOptions, type StoreFlags } from '../shared-place.ts'
 import { untilStopped } from '../stopping.ts'
-import { addTargetOptions, type TargetFlags } from '../target.ts'
+import { addTargetOptions } from '../target.ts'
 import { createWayBar } from '../way-bar.ts'
 
 const examples = `
 Examples:
   $ glyn-node export events.ndjson                               everything, from the node of ./data
   $ glyn-node export events.ndjson --data-dir ./old              from a folder; no node has to run there
+  $ glyn-node export events.ndjson --store postgres://db/bank    from PostgreSQL, also while nodes use it
   $ glyn-node export accounts.ndjson --type bank_account
   $ glyn-node export later.ndjson --from 3:17,5:2                what came after a token, as an export says it at its end
   $ glyn-node export events.ndjson --format cloudevents          CloudEvents 1.0, one per line
@@ -26,7 +28,7 @@ docs/moving.md tells more.`
 
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value]
 
-interface ExportFlags extends TargetFlags {
+interface ExportFlags extends StoreFlags {
   readonly format: ExportFormatName
   readonly type?: readonly string[]
   readonly from?: string
@@ -44,14 +46,15 @@ export function createExportCommand({ io }: CommandContext): Command {
     .option('--from <token>', 'only what came after this token')
     .option('--json', 'the summary as one JSON object (on stderr when the events are on stdout)')
     .addHelpText('after', examples)
-  return addTargetOptions(command).action(async (file: string, flags: ExportFlags) => {
+  return addStoreOptions(addTargetOptions(command)).action(async (file: string, flags: ExportFlags) => {
     const from = flags.from ?? ''
     parseToken(from)
     const advice = file === '-' ? 'the output is cut off' : 'run it again, and it goes on where it was'
     await untilStopped(io, advice, async signal => {
       const bar = createWayBar(io, 'exporting')
       try {
-        const summary = await withEventSource(io, flags, source => {
+        let summary: ExportSummary | undefined
+        await withEventSource(io, flags, async source => {
           const options = {
             format: flags.format,
             from,
@@ -60,12 +63,12 @@ export function createExportCommand({ io }: CommandContext): Command {
             onProgress: (progress: { events: number; done: number; total: number }) =>
               bar.update(progress.done, progress.total, `${progress.events} events`),
           }
-          return file === '-'
+          summary = await (file === '-'
             ? exportToStream(source, text => write(io.stdout, text), options)
-            : exportToFile(source, resolve(io.cwd, file), options)
+            : exportToFile(source, resolve(io.cwd, file), options))
         })
         bar.stop()
-        await tell(io, file, flags, summary)
+        if (summary !== undefined) await tell(io, file, flags, summary)
       } finally {
         bar.stop()
       }

@@ -1,4 +1,4 @@
-// `import`: the events of an export into a running node.
+// `import`: the events of an export into a running node, or into a store that has none.
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
@@ -8,18 +8,21 @@ import {
   checkExport,
   type ExportContents,
   type ImportSummary,
+  type ImportTarget,
   runImport,
 } from '../../node/moving/run-import.ts'
 import { type CommandContext, type Io, writeJson, writeLine } from '../io.ts'
 import { parseDuration } from '../parse-arguments.ts'
+import { addStoreOptions, type StoreFlags, withSharedPlace } from '../shared-place.ts'
 import { untilStopped } from '../stopping.ts'
-import { addTargetOptions, type TargetFlags, withControlClient } from '../target.ts'
+import { addTargetOptions, withControlClient } from '../target.ts'
 import { createWayBar } from '../way-bar.ts'
 
 const examples = `
 Examples:
   $ glyn-node import events.ndjson                      into the cluster of the node of ./data
   $ glyn-node import events.ndjson --data-dir ./new
+  $ glyn-node import events.ndjson --store postgres://db/bank    into PostgreSQL, before nodes use it
   $ gunzip < events.ndjson.gz | glyn-node import -
   $ glyn-node import --check events.ndjson              only whether the file is whole; no node is needed
 
@@ -30,7 +33,7 @@ start it without the files of handlers and processes when what they do was done 
 
 const defaultTimeoutMs = 60_000
 
-interface ImportFlags extends TargetFlags {
+interface ImportFlags extends StoreFlags {
   readonly check?: boolean
   readonly timeout?: string
   readonly json?: boolean
@@ -44,7 +47,7 @@ export function createImportCommand({ io }: CommandContext): Command {
     .option('--timeout <time>', 'how long to try again while the node is away (default: 60s)')
     .option('--json', 'the summary as one JSON object')
     .addHelpText('after', examples)
-  return addTargetOptions(command).action(async (file: string, flags: ImportFlags) => {
+  return addStoreOptions(addTargetOptions(command)).action(async (file: string, flags: ImportFlags) => {
     const timeoutMs =
       flags.timeout === undefined ? defaultTimeoutMs : parseDuration('--timeout', flags.timeout)
     const input = await openInput(io, file)
@@ -56,12 +59,17 @@ export function createImportCommand({ io }: CommandContext): Command {
         )
         if (flags.check === true) return await tellContents(io, flags, input.name, contents)
       }
-      await withControlClient(io, flags, async client => {
+      const fill = async (target: ImportTarget): Promise<void> => {
         const summary = await withBar(io, input, 'importing', onProgress =>
-          runImport(input.open(), input.name, client, { signal, timeoutMs, onProgress }),
+          runImport(input.open(), input.name, target, { signal, timeoutMs, onProgress }),
         )
         await tell(io, flags, input.name, summary)
+      }
+      const isShared = await withSharedPlace(flags, async place => {
+        const { sharedTarget } = await import('../../node/moving/shared-store.ts')
+        await fill(sharedTarget(place))
       })
+      if (!isShared) await withControlClient(io, flags, fill)
     })
   })
 }
@@ -91,7 +99,7 @@ async function openInput(io: Io, file: string): Promise<Input> {
 
 async function withBar<Result>(
   io: Io,
-  { bytes }: Input,
+  { bytes, name }: Input,
   what: string,
   work: (
     onProgress: (progress: { readonly events: number; readonly bytes: number }) => void,
@@ -100,6 +108,8 @@ async function withBar<Result>(
   const bar = createWayBar(io, what)
   try {
     return await work(progress => bar.update(progress.bytes, bytes, `${progress.events} events`))
+  } catch (error) {
+    throw toFileError(error, name)
   } finally {
     bar.stop()
   }

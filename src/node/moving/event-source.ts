@@ -22,18 +22,21 @@ export interface EventSource {
 }
 
 /** A running node, in this process or through its control server. */
-export async function runningSource(node: Pick<NodeApi, 'status' | 'subscribe'>): Promise<EventSource> {
-  const { cluster, partitions } = await node.status()
-  const heads = new Map(partitions.filter(({ id }) => id > 0).map(({ id, commitIndex }) => [id, commitIndex]))
+export async function runningSource(
+  node: Pick<NodeApi, 'status' | 'heads' | 'subscribe'>,
+): Promise<EventSource> {
+  const { cluster } = await node.status()
+  // What this node itself knows may be behind what others have acknowledged.
+  const until = await node.heads()
   return {
     history: cluster.id,
     scope: cluster.scope,
     partitions: cluster.partitions,
-    heads,
+    heads: parseToken(until),
     events: ({ from, types, signal }) =>
       node.subscribe({
         from: from === '' ? 'start' : from,
-        until: 'now',
+        until,
         ...(types === null ? {} : { filter: { aggregateTypes: types } }),
         signal,
       }),

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { type FileHandle, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { GlynError, hasCode } from '../../core/errors.ts'
+import type { Positions } from '../../core/position.ts'
 import { formatToken, parseToken } from '../../core/token.ts'
 import { type EventSource, wayOf } from './event-source.ts'
 import type { ExportFormatName } from './export-format.ts'
@@ -98,10 +99,20 @@ const headerOf = (source: EventSource, { format, from, types }: ExportOptions): 
   history: source.history,
   scope: source.scope,
   partitions: source.partitions,
-  from: formatToken(parseToken(from)),
-  types,
+  from: formatToken(parseKnown(from, source)),
+  types: types === null ? null : [...new Set(types)].sort(),
   startedAt: new Date().toISOString(),
 })
+
+function parseKnown(from: string, { partitions }: EventSource): Positions {
+  const positions = parseToken(from)
+  const unknown = [...positions.keys()].filter(partition => partition < 1 || partition > partitions)
+  if (unknown.length === 0) return positions
+  throw new GlynError(
+    'INVALID_ARGUMENT',
+    `token ${from} names partition ${unknown.join(', ')}; allowed: 1 to ${partitions}`,
+  )
+}
 
 async function write(
   source: EventSource,

@@ -10,6 +10,16 @@ import type { BackupEnd, BackupHeader } from './backup-contents.ts'
 import { backupVersion } from './backup-contents.ts'
 import { backupMagic, encodeFrame, type FrameKind } from './backup-frames.ts'
 
+/** How far every partition is, with everything that was acknowledged before the call. */
+export async function readHeads(
+  copy: LogCopy,
+  partitions: readonly number[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<number, number>> {
+  const found = partitions.map(async partition => [partition, await copy.head(partition, signal)] as const)
+  return new Map(await Promise.all(found))
+}
+
 /**
  * Yields the magic, the header, frames of entries, and the end. What fails before the first bytes is thrown; later it is
  * the last frame, and thrown then.
@@ -22,10 +32,7 @@ export async function* writeBackup(init: {
 }): AsyncGenerator<Uint8Array, void, undefined> {
   const { copy, settings, signal } = init
   const partitions = Array.from({ length: settings.partitions }, (_, place) => place + 1)
-  const found = await Promise.all(
-    partitions.map(async partition => [partition, await copy.head(partition, signal)] as const),
-  )
-  const heads = new Map(found)
+  const heads = await readHeads(copy, partitions, signal)
   const sha256 = createHash('sha256')
   const pass = (bytes: Buffer): Buffer => {
     sha256.update(bytes)

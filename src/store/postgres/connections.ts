@@ -19,10 +19,7 @@ export interface Connections {
    * when `isRepeatable`, also when the connection was lost. Waits for an outage to end, for `connectTimeoutMs` at most.
    * Throws GlynErrors.
    */
-  run<T>(
-    action: (session: Session) => Promise<T>,
-    options?: { readonly isRepeatable?: boolean; readonly signal?: AbortSignal | undefined },
-  ): Promise<T>
+  run<T>(action: (session: Session) => Promise<T>, options?: { readonly isRepeatable?: boolean }): Promise<T>
   /** Waits for what runs. */
   close(): Promise<void>
 }
@@ -101,11 +98,10 @@ export function createConnections(settings: PostgresSettings): Connections {
 
   async function runAll<T>(
     action: (session: Session) => Promise<T>,
-    { isRepeatable = false, signal }: { isRepeatable?: boolean; signal?: AbortSignal | undefined },
+    { isRepeatable = false }: { readonly isRepeatable?: boolean },
   ): Promise<T> {
     const deadline = performance.now() + connectTimeoutMs
     for (let number = 1; ; number += 1) {
-      signal?.throwIfAborted()
       let isSent = false
       try {
         return await attempt(action, () => {
@@ -121,9 +117,7 @@ export function createConnections(settings: PostgresSettings): Connections {
           ? number < attemptsMax
           : isOutage && performance.now() + pauseMs < deadline
         if (!mayTry) throw meant
-        await sleep(pauseMs, undefined, signal === undefined ? {} : { signal }).catch(aborted => {
-          throw signal?.aborted === true ? signal.reason : aborted
-        })
+        await sleep(pauseMs)
       }
     }
   }
@@ -143,7 +137,9 @@ export function createConnections(settings: PostgresSettings): Connections {
     async close() {
       closing ??= (async () => {
         await Promise.allSettled(running)
-        await (await opening)?.end()
+        // One that never was, because its options are wrong, needs no end; who called was told why.
+        const pool = await opening?.catch(() => null)
+        await pool?.end()
       })()
       await closing
     },

@@ -19,6 +19,7 @@ const recorder: AnyAggregate = defineAggregate({
   handle: (_state, command: Command<'Record', { readonly events: readonly object[] }>) =>
     command.data.events as never,
   apply: (state: { readonly events: number }) => ({ events: state.events + 1 }),
+  upcast: { 'Öl\u0085': [data => data, data => ({ ...(data as object), upcast: true })] },
 })
 
 const aggregates = [counter, recorder]
