@@ -139,6 +139,9 @@ t.test('through each kind of target the same things are done', async t => {
         'and nothing from before',
       )
       t.equal(new Set(ids).size, ids.length, 'each once')
+      const untilToken: string[] = []
+      for await (const { id } of client.subscribe({ from: token, until: paid.token })) untilToken.push(id)
+      t.ok(untilToken.includes(paid.events[0]?.id ?? ''), 'until a token')
     }
   })
 
