@@ -36,6 +36,8 @@ export type {
   TypedCalls,
   TypedInspection,
 } from './node/glyn-node.ts'
+export { type GlynConfig, type GlynStore, glynStore } from './node/glyn-store.ts'
+export { type InnerStore, type LocalStoreChoice, memoryStore, sqliteStore } from './node/inner-store.ts'
 export type {
   AggregateSnapshot,
   AggregateStats,

@@ -13,6 +13,8 @@ interface Setting {
   /** For people, after "allowed: ". */
   readonly allowed: string
   readonly isList?: boolean
+  /** It may hold a password: complaints show it without. */
+  readonly hasSecret?: boolean
 }
 
 const wholeNumber = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
@@ -46,7 +48,14 @@ const settings = {
   topic: { schema: name, allowed: nameForm },
   scope: { schema: name.default('default'), allowed: nameForm },
   'data-dir': { schema: text.default('./data'), allowed: 'a folder' },
-  store: { schema: z.enum(['sqlite', 'memory']).default('sqlite'), allowed: 'sqlite, memory' },
+  store: {
+    schema: z
+      .string()
+      .regex(/^(sqlite|memory|postgres(ql)?:\/\/.+)$/)
+      .default('sqlite'),
+    allowed: 'sqlite, memory, postgres://user:password@host:5432/database',
+    hasSecret: true,
+  },
   listen: {
     schema: z.array(transport).min(1).default(['/ip4/127.0.0.1/tcp/0']),
     allowed: 'multiaddrs with /tcp/, such as /ip4/127.0.0.1/tcp/4001',
@@ -139,11 +148,18 @@ export function loadSettings<const Name extends SettingName>(
     const { value, source } = findValue(key, setting, { ...sources, file })
     const result = setting.schema.safeParse(value)
     if (result.success) values[key] = result.data
-    else complaints.push({ key, source, value, allowed: setting.allowed })
+    else {
+      const shown = setting.hasSecret === true ? withoutSecret(value) : value
+      complaints.push({ key, source, value: shown, allowed: setting.allowed })
+    }
   }
   if (complaints.length > 0) throw toError(complaints)
   return { settings: values as Settings<Name>, configDirectory }
 }
+
+/** What stands between `//` and the last `@`, or in its place, may be a password. */
+const withoutSecret = (value: unknown): unknown =>
+  typeof value === 'string' ? value.replace(/(:\/*).*@/, '$1…@') : value
 
 function findValue(
   key: string,

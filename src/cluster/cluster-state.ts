@@ -10,6 +10,8 @@ export interface ClusterSettings {
   readonly partitions: number
   /** Wanted replicas of each partition. */
   readonly replicas: number
+  /** Events rest in a store that all nodes reach, and Raft only elects. Left out: on the disks of the nodes. */
+  readonly store?: 'shared'
 }
 
 export interface ClusterNode {

@@ -48,7 +48,7 @@ export interface Membership {
   /** Asks the clusters at these addresses to take this node in, until one does. Throws what cannot be cured by waiting. */
   join(
     addresses: readonly string[],
-    wanted: { readonly topic: string; readonly scope: string },
+    wanted: WantedCluster,
     options: { readonly signal: AbortSignal; readonly onProgress: (text: string) => void },
   ): Promise<ClusterDescription>
   /**
@@ -185,6 +185,7 @@ export function createMembership(init: MembershipInit): Membership {
           `start it with --${field} ${settings[field]}, or let it form a cluster of its own`,
       )
     }
+    if (request.store !== settings.store) throw otherStore(settings)
     const { node } = request
     const listed = controller.state().nodes.get(node.peerId)
     if (listed?.state === 'removed') throw removedError(node.peerId, settings.clusterId)
@@ -211,7 +212,7 @@ export function createMembership(init: MembershipInit): Membership {
 
   async function join(
     addresses: readonly string[],
-    wanted: { readonly topic: string; readonly scope: string },
+    wanted: WantedCluster,
     options: { readonly signal: AbortSignal; readonly onProgress: (text: string) => void },
   ): Promise<ClusterDescription> {
     for (let attempt = 1; ; attempt += 1) {
@@ -231,18 +232,19 @@ export function createMembership(init: MembershipInit): Membership {
 
   const askToJoin = (
     address: string,
-    wanted: { readonly topic: string; readonly scope: string },
+    wanted: WantedCluster,
     signal: AbortSignal,
   ): Promise<ClusterDescription> =>
     withDeadline(clock, joinAttemptMs, deadline => askBefore(address, wanted, { signal, deadline }), signal)
 
   async function askBefore(
     address: string,
-    wanted: { readonly topic: string; readonly scope: string },
+    wanted: WantedCluster,
     { signal, deadline }: { readonly signal: AbortSignal; readonly deadline: AbortSignal },
   ): Promise<ClusterDescription> {
     let peerId = await mesh.connect(address, { signal: deadline })
-    const body = encode({ ...wanted, node: init.self() } satisfies JoinRequest)
+    const { topic, scope, store } = wanted
+    const body = encode({ topic, scope, store, node: init.self() } satisfies JoinRequest)
     for (let redirect = 0; ; redirect += 1) {
       try {
         return decode<ClusterDescription>(
@@ -363,11 +365,24 @@ export function createMembership(init: MembershipInit): Membership {
   }
 }
 
-interface JoinRequest {
+/** What the joining node thinks the cluster is. */
+export interface WantedCluster {
   readonly topic: string
   readonly scope: string
+  readonly store?: 'shared' | undefined
+}
+
+interface JoinRequest extends WantedCluster {
   readonly node: ClusterNode
 }
+
+const otherStore = ({ clusterId, store }: ClusterSettings): GlynError =>
+  new GlynError(
+    'CLUSTER_MISMATCH',
+    store === 'shared'
+      ? `the events of cluster ${clusterId} rest in a shared store; start the joining node with the --store of its members`
+      : `the events of cluster ${clusterId} rest on the disks of its nodes; start the joining node without a shared --store`,
+  )
 
 interface Hello {
   readonly clusterId: string

@@ -7,8 +7,8 @@ import { isSystemType, systemPrefix } from '../core/system-types.ts'
 import { checkMetadata } from './check-arguments.ts'
 import type { GivenAppend } from './node-api.ts'
 
-/** The last moment that ISO 8601 with four digits of a year can say. */
-const timeMsMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+/** The last moment that a Date can say. */
+const timeMsMax = 8_640_000_000_000_000
 
 /** Returns only what belongs to an append. Throws INVALID_ARGUMENT and MESSAGE_TOO_LARGE that begin with `where`. */
 export function checkAppend(given: GivenAppend, where: string): GivenAppend {
@@ -22,7 +22,7 @@ export function checkAppend(given: GivenAppend, where: string): GivenAppend {
   if (!(Number.isSafeInteger(expectedSequence) && expectedSequence >= 0))
     complain(where, 'expectedSequence', expectedSequence, 'the sequence of the last event before these, or 0')
   if (!(Number.isSafeInteger(timeMs) && timeMs >= 0 && timeMs <= timeMsMax))
-    complain(where, 'timeMs', timeMs, 'whole milliseconds since 1970 UTC, before the year 10000')
+    complain(where, 'timeMs', timeMs, `whole milliseconds since 1970 UTC, at most ${timeMsMax}`)
   checkMetadataText(metadata, where)
   if (!Array.isArray(events) || events.length === 0) complain(where, 'events', events, 'at least one event')
   if (events.length > limits.eventsPerCommandMax)

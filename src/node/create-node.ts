@@ -8,6 +8,7 @@ import { partitionOf } from '../core/partition-of.ts'
 import { formatToken } from '../core/token.ts'
 import { createRpc } from '../mesh/create-rpc.ts'
 import { defaultTiming } from '../partition/raft-engine.ts'
+import type { RaftStatus } from '../raft/raft.ts'
 import { toEventEnvelope } from '../store/event-envelope.ts'
 import { createAppender } from './appender.ts'
 import { checkMetadata, checkPositive, refuseOwnNames } from './check-arguments.ts'
@@ -20,12 +21,13 @@ import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
 import { type GlynNode, toGlynNode } from './glyn-node.ts'
+import { attachNode } from './glyn-store.ts'
 import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
 import { readHeads, writeBackup } from './moving/write-backup.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
 import { createNodeInspection } from './node-inspection.ts'
-import { type CompleteNodeOptions, type NodeOptions, nodeDefaults } from './node-options.ts'
+import type { CompleteNodeOptions, NodeOptions } from './node-options.ts'
 import { assembleNode, type NodeParts, newClusterId } from './node-parts.ts'
 import { startQueries } from './node-queries.ts'
 import {
@@ -43,8 +45,12 @@ import { placementStatus } from './placement-status.ts'
 import { problemsOf } from './problems.ts'
 import { publishMessage } from './publish-message.ts'
 import { collectPages, readPage } from './remote-aggregates.ts'
+import { createSharedInspection } from './shared-inspection.ts'
+import { checkStoreMode, startShared } from './shared-start.ts'
 import { createSqlApi } from './sql-api.ts'
 import { startMesh } from './start-mesh.ts'
+import { chooseStore } from './store-choice.ts'
+import { replicatedStoreOfNode, sharedStoreOfNode } from './store-of-node.ts'
 import { createSubscribers, subscribersTimeoutMs } from './subscribers.ts'
 import { subscribeToFeed } from './subscription.ts'
 import { systemClock } from './system-clock.ts'
@@ -58,13 +64,15 @@ const handOverTimeoutMs = 5000
 const finishTimeoutMs = 5000
 /** Between the last answer and hanging up, for a node that has handed something over. */
 const lingerMs = 300
+/** Leaderships may still arrive during the first. */
+const handOverRoundsMax = 3
 
 /**
  * Starts a node. Resolves when it belongs to a cluster and takes commands. Throws GlynError: INVALID_ARGUMENT,
  * INSECURE_LISTEN, ALREADY_RUNNING, IDENTITY_MISMATCH, CLUSTER_MISMATCH, MEMBER_REMOVED, and those of the store.
  */
 export async function createNode(given: NodeOptions): Promise<GlynNode> {
-  const options: CompleteNodeOptions = { ...nodeDefaults, ...given }
+  const { options, shared, wrapper } = chooseStore(given)
   checkOptions(options)
   const { log } = options
   const clock = systemClock
@@ -94,8 +102,19 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
     for (const problem of historyProblems) log.error({}, `history: ${problem}`)
     let settings = readClusterSettings(store)
     checkSettings(options, settings)
+    checkStoreMode(options, settings, shared)
     const removedFrom = readRemoval(store)
     if (removedFrom !== undefined) throw removedError(directory.identity.peerId, removedFrom)
+    const { gate, mode, connect } = startShared({
+      shared,
+      clock,
+      log,
+      onProgress: options.onProgress,
+      signal,
+    })
+    if (shared !== undefined) closers.push(() => shared.close())
+    // One that joins is told first how many partitions there are.
+    if (settings !== undefined || options.bootstrap.length === 0) await connect(settings ?? options)
     const mesh = await startMesh({ options, directory, clock })
     closers.push(() => mesh.stop())
     const rpc = createRpc({ mesh, clock, log })
@@ -104,6 +123,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       mesh,
       rpc,
       store,
+      ...(gate === undefined ? {} : { shared: gate.store }),
       clock,
       random: Math.random,
       log,
@@ -137,11 +157,12 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
 
     if (settings === undefined && options.bootstrap.length > 0) {
       state = 'joining'
-      settings = await joinCluster(assembled, starting, (found, nodes) =>
+      settings = await joinCluster(assembled, { ...starting, storeMode: mode }, (found, nodes) =>
         writeClusterSettings(store, found, nodes),
       )
+      await connect(settings)
     } else if (settings === undefined) {
-      settings = await formCluster(assembled, newClusterId(), options)
+      settings = await formCluster(assembled, newClusterId(), { ...options, storeMode: mode })
     } else {
       options.onProgress?.(`coming back to cluster ${settings.clusterId}`)
       assembled.membership.learn(readContacts(store))
@@ -181,6 +202,11 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       failure: assembled.failure(),
       noContact: assembled.noContact(),
       heads: assembled.feed.heads(),
+      store: {
+        type: shared === undefined ? 'local' : 'shared',
+        location: (shared ?? store).location,
+        problem: gate?.problem() ?? null,
+      },
       queries: queries.status(),
       reactions: assembled.reactions.status(),
       quarantined: assembled.quarantine.status(),
@@ -197,7 +223,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       contacts: assembled.contacts,
       viewOf: (partition, aggregate) => ({
         peerId: mesh.peerId,
-        status: assembled.engine.status(partition) ?? null,
+        status: viewedStatus(assembled, partition),
         history: assembled.engine.history(partition),
         pending: assembled.host.pendingOf(partition),
         queries: queries.status(),
@@ -214,18 +240,25 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       there: assembled.remote.append,
     })
     const name = options.name ?? mesh.peerId.slice(-6)
-    const inspection = createNodeInspection({
-      mesh,
-      rpc,
-      clock,
-      log,
-      store,
-      parts: assembled,
-      aggregates: loaded.bindings,
-      name,
-      partitions,
-    })
+    const inspected = { parts: assembled, aggregates: loaded.bindings, partitions }
+    const inspection =
+      gate === undefined
+        ? createNodeInspection({ ...inspected, mesh, rpc, clock, log, store, name })
+        : createSharedInspection({ ...inspected, store: gate.store })
     const counts = createCallCounts()
+
+    if (wrapper !== undefined) {
+      const { router, host, remote, sharedFeed, engine, feed } = assembled
+      const append = appender.append
+      const facts = { scope: options.scope, partitions, router, host, remote, append }
+      const detach = attachNode(
+        wrapper,
+        gate !== undefined && sharedFeed !== undefined
+          ? sharedStoreOfNode({ ...facts, store: gate.store, feed: sharedFeed })
+          : replicatedStoreOfNode({ ...facts, store, engine, feed }),
+      )
+      closers.push(detach)
+    }
 
     const subscribers = createSubscribers({
       self: mesh.peerId,
@@ -253,14 +286,17 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       state = 'stopping'
       log.info({}, 'node: stopping')
       await assembled.reactions.drain()
-      const { led, left } = await assembled.reconciler.handOver({ timeoutMs: handOverTimeoutMs })
-      if (left > 0) log.warn({ left }, 'node: some leaderships could not be handed over in time')
       const { host, router, leaderWait } = assembled
-      const isFinished = (): boolean =>
-        host.pendingCount() + router.underWay() + leaderWait.waiting() + appender.underWay() === 0
-      await waitUntil(isFinished, { clock, timeoutMs: finishTimeoutMs })
-      // That this node hangs up costs the others some time, just when they take up what they were handed.
-      if (led > left) await new Promise<void>(resolve => clock.after(lingerMs, resolve))
+      const isFinished = (): boolean => host.pendingCount() + router.underWay() + leaderWait.waiting() === 0
+      for (let round = 0; round < handOverRoundsMax; round += 1) {
+        const { led, left } = await assembled.reconciler.handOver({ timeoutMs: handOverTimeoutMs })
+        if (left > 0) log.warn({ left }, 'node: some leaderships could not be handed over in time')
+        await waitUntil(isFinished, { clock, timeoutMs: finishTimeoutMs })
+        if (led === left) break
+        // That this node hangs up costs the others some time, just when they take up what they were handed. And what was
+        // on its way to this node when it said goodbye arrives meanwhile.
+        await new Promise<void>(resolve => clock.after(lingerMs, resolve))
+      }
       await closeAll()
       log.info({}, 'node: stopped')
     }
@@ -370,6 +406,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       },
       backup: ({ signal: given } = {}) =>
         writeBackup({
+          elsewhere: shared?.location ?? null,
           copy: assembled.logCopy,
           settings: clusterSettings,
           timeMs: clock.wallTime(),
@@ -391,7 +428,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       ...inspection,
       async systemStats() {
         const seen = sources()
-        return systemStats({
+        const stats = systemStats({
           node: {
             peerId: mesh.peerId,
             name,
@@ -409,6 +446,9 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
             quarantined: seen.quarantined,
           },
         })
+        if (gate === undefined) return stats
+        const { events } = await gate.store.statistics()
+        return { ...stats, store: { ...stats.store, location: gate.store.location, events } }
       },
       async placement() {
         return placementStatus(sources())
@@ -464,6 +504,13 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
   function complainOfClosing(error: unknown): void {
     log.error({ error: String(error) }, 'node: not everything could be closed')
   }
+}
+
+/** On a shared store a partition is as far as the store says; the group only elects. */
+function viewedStatus({ engine, sharedFeed }: NodeParts, partition: number): RaftStatus | null {
+  const status = engine.status(partition)
+  if (status === undefined) return null
+  return sharedFeed === undefined ? status : { ...status, commitIndex: sharedFeed.headOf(partition) }
 }
 
 function toEnvelope(

@@ -14,7 +14,10 @@ const settleTimeoutMs = 10_000
 export type EntryOptions = Pick<
   CompleteNodeOptions,
   'topic' | 'scope' | 'partitions' | 'replicas' | 'role' | 'bootstrap' | 'log' | 'onProgress' | 'signal'
->
+> & {
+  /** Left out: events rest on the nodes. */
+  readonly storeMode?: 'shared' | undefined
+}
 
 export async function formCluster(
   parts: NodeParts,
@@ -28,7 +31,11 @@ export async function formCluster(
       'role is query and there is no bootstrap address: a query node joins a cluster, it forms none',
     )
   }
-  const settings = { clusterId, topic, scope, partitions, replicas }
+  const { storeMode } = options
+  const settings: ClusterSettings = {
+    ...{ clusterId, topic, scope, partitions, replicas },
+    ...(storeMode === undefined ? {} : { store: storeMode }),
+  }
   options.onProgress?.(`forming cluster ${settings.clusterId} with ${partitions} partitions`)
   const configuration = { voters: [parts.engine.id], learners: [] }
   const groups = Array.from({ length: partitions + 1 }, (_, partition) => ({ partition, configuration }))
@@ -42,7 +49,9 @@ export async function joinCluster(
   remember: (settings: ClusterSettings, nodes: readonly ClusterNode[]) => Promise<void>,
 ): Promise<ClusterSettings> {
   options.onProgress?.(`joining through ${options.bootstrap.join(', ')}`)
-  const { settings, nodes } = await parts.membership.join(options.bootstrap, options, {
+  const { topic, scope, storeMode } = options
+  const wanted = { topic, scope, store: storeMode }
+  const { settings, nodes } = await parts.membership.join(options.bootstrap, wanted, {
     signal: options.signal ?? new AbortController().signal,
     onProgress: text => options.onProgress?.(text),
   })

@@ -72,6 +72,7 @@ export interface PartitionStatus {
   /** Peer ids. */
   readonly voters: readonly string[]
   readonly learners: readonly string[]
+  /** On a shared store: the last index of the partition there, as far as this node knows. */
   readonly commitIndex: number
 }
 
@@ -87,6 +88,8 @@ export interface NodeStatus {
     /** `failed`: its store failed; it hands over what it leads, and stops. */
     readonly state: 'starting' | 'joining' | 'ready' | 'stopping' | 'failed'
   }
+  /** Where events rest: on the nodes, or in a store that all of them share. Without secrets. */
+  readonly store: { readonly type: 'local' | 'shared'; readonly location: string }
   readonly cluster: {
     readonly id: string
     readonly topic: string

@@ -4,15 +4,26 @@ import { type Log, silentLog } from '../core/log.ts'
 import type { AnyQuery, AnyQueryFunction } from '../query/define-query.ts'
 import type { AnyHandler, AnyHandlerFunction } from '../reaction/define-handler.ts'
 import type { AnyProcess } from '../reaction/define-process.ts'
+import type { GlynStore } from './glyn-store.ts'
+import type { InnerStore } from './inner-store.ts'
 
 /** What `createNode` takes. `topic` and `dataDirectory` have to be given. */
 export interface NodeOptions {
-  /** The gossipsub topic that committed events are published on. */
-  readonly topic: string
+  /** The gossipsub topic that committed events are published on. May be left out where a `glynStore` says it. */
+  readonly topic?: string
   /** The namespace of the registry: nodes of two scopes never see each other. */
   readonly scope?: string
-  /** Where identity, history and read models rest; null keeps everything in memory. */
-  readonly dataDirectory: string | null
+  /**
+   * Where identity, history and read models rest; null keeps everything in memory. May be left out where `sqliteStore` or
+   * `memoryStore` says it. With a shared store it holds the node's identity, votes and read models, and no events.
+   */
+  readonly dataDirectory?: string | null
+  /**
+   * Where events rest: `sqliteStore({ path })` or `memoryStore()`, replicated by the nodes themselves; a shared store
+   * (`postgresStore`, or your own), which all nodes of the cluster reach and which the node opens and closes; or one of
+   * these in a `glynStore`. When left out: SQLite in the data directory.
+   */
+  readonly store?: InnerStore | GlynStore
   /** The folder with `aggregates/`, `queries/`, `handlers/` and `processes/`; null loads no files. */
   readonly configDirectory?: string | null
   /** Multiaddrs. Beyond loopback only with `secret`: throws INSECURE_LISTEN. */
@@ -59,7 +70,8 @@ export interface NodeOptions {
 }
 
 /** The options with everything decided that may be left out. */
-export type CompleteNodeOptions = NodeOptions & Required<Pick<NodeOptions, keyof typeof nodeDefaults>>
+export type CompleteNodeOptions = NodeOptions &
+  Required<Pick<NodeOptions, keyof typeof nodeDefaults | 'topic' | 'dataDirectory'>>
 
 /** What is taken when an option is left out: one node on loopback, with the usual number of partitions. */
 export const nodeDefaults = {

@@ -35,9 +35,11 @@ import {
   type RaftEngine,
   type RaftTiming,
 } from '../partition/raft-engine.ts'
+import { createSharedAggregateHost } from '../partition/shared-aggregate-host.ts'
 import { createFeed, type Feed } from '../pubsub/feed.ts'
 import { createMessageInbox, type MessageInbox } from '../pubsub/message-inbox.ts'
 import { createPublisher, type Publisher } from '../pubsub/publisher.ts'
+import { createSharedFeed, type SharedFeed } from '../pubsub/shared-feed.ts'
 import type { TopicMessage } from '../pubsub/topic-message.ts'
 import type { RoleChange } from '../raft/raft.ts'
 import {
@@ -51,6 +53,7 @@ import { createLeaderTable, type LeaderTable } from '../registry/leader-table.ts
 import { createLeaderWait, type LeaderWait } from '../registry/leader-wait.ts'
 import { type PlacementRecord, placementRecordRules } from '../registry/placement-record.ts'
 import { createRouter, type Router } from '../registry/router.ts'
+import type { SharedStore } from '../store/shared-store.ts'
 import type { LocalStore } from '../store/store.ts'
 import { createChangeLog } from './change-log.ts'
 import { clusterView } from './cluster-view.ts'
@@ -62,12 +65,15 @@ import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
 import { createNoContact } from './no-contact.ts'
 import { createRemoteAggregates, type RemoteAggregates, serveAggregates } from './remote-aggregates.ts'
 import { serveAppends } from './remote-appends.ts'
+import { createSharedReactionLog } from './shared-reaction-log.ts'
 import { createTopicGate } from './topic-gate.ts'
 
 export interface NodePartsInit {
   readonly mesh: Mesh
   readonly rpc: Rpc
   readonly store: LocalStore
+  /** Where events rest. Left out: in `store`, replicated by Raft, which else only elects. */
+  readonly shared?: SharedStore
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -99,6 +105,9 @@ export interface NodePartsInit {
 /** Names the code of aggregates that are glyn-node's own: a snapshot of a form that is no more is not used. */
 const ownCode = 'glyn:1'
 
+/** A shared store that cannot be reached is asked again after this long. */
+const askAgainMs = 500
+
 /** A node whose store failed hands over what it leads within this time, and stops. */
 const handOverMsMax = 1500
 
@@ -118,6 +127,8 @@ export interface NodeParts {
   readonly announcer: Announcer
   readonly publisher: Publisher
   readonly feed: Feed
+  /** On a shared store: the same feed. */
+  readonly sharedFeed: SharedFeed | undefined
   readonly inbox: MessageInbox
   readonly reactions: Reactions
   readonly contacts: Contacts
@@ -174,10 +185,14 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   let failure: Error | undefined
   const reactions = createReactions({
     environment: {
-      store: {
-        readAggregate: store.readAggregate,
-        readPartition: (partition, range) => lifter.lift(store.readPartition(partition, range)),
-      },
+      store:
+        init.shared === undefined
+          ? {
+              readAggregate: store.readAggregate,
+              readPartition: (partition, range) => lifter.lift(store.readPartition(partition, range)),
+            }
+          : createSharedReactionLog(init.shared, lifter.lift),
+      ...(init.shared === undefined ? {} : { checkpointScope: () => `${clusterId()}/` }),
       clock,
       log,
       execute: (partition, command) => host.execute(partition, command),
@@ -203,15 +218,41 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     ([type, definition]) => [type, { definition, definitionId: ownCode }] as const,
   )
   const quarantine = createQuarantine({ clock, log })
-  const host: AggregateHost = createAggregateHost({
-    engine,
-    store,
+  const hosting = {
     clock,
     log,
     aggregates: new Map([...init.aggregates, ...ownAggregates]),
     quarantine,
     ...(init.actorsMax === undefined ? {} : { cache: { actorsMax: init.actorsMax } }),
-  })
+  }
+  const sharedFeed =
+    init.shared === undefined
+      ? undefined
+      : createSharedFeed({
+          store: init.shared,
+          clock,
+          log,
+          partitions: dataPartitions,
+          onHead: (partition, index) => reactions.committed(partition, index),
+        })
+  /** On a shared store: how far others were told that a partition is. */
+  const published = new Map<number, number>()
+  const host: AggregateHost =
+    init.shared === undefined || sharedFeed === undefined
+      ? createAggregateHost({ engine, store, ...hosting })
+      : createSharedAggregateHost({
+          ...hosting,
+          store: init.shared,
+          statusOf: partition => engine.status(partition),
+          headOf: sharedFeed.headOf,
+          onAppended(partition, index) {
+            sharedFeed.appended(partition, index)
+            if (index <= (published.get(partition) ?? 0)) return
+            published.set(partition, index)
+            const term = engine.leaderOf(partition)?.term ?? 0
+            publisher.committed(partition, { from: index, to: index, term })
+          },
+        })
   const controller = createControllerLog({
     rpc,
     clock,
@@ -297,27 +338,30 @@ export function assembleNode(init: NodePartsInit): NodeParts {
       nowMs: clock.wallTime(),
     })
   const remote = createRemoteAggregates(rpc)
-  const feed = createFeed({
-    store,
-    rpc,
-    clock,
-    log,
-    partitions: dataPartitions,
-    isLocal,
-    replicasOf: partition => replicasOf(partition).filter(peerId => peerId !== mesh.peerId),
-    isMember,
-    isConnected: peerId => mesh.isConnected(peerId),
-    leaderOf: partition => table.leaderOf(partition),
-    onLeader: (partition, known) => table.learn(partition, known),
-  })
+  const feed =
+    sharedFeed ??
+    createFeed({
+      store,
+      rpc,
+      clock,
+      log,
+      partitions: dataPartitions,
+      isLocal,
+      replicasOf: partition => replicasOf(partition).filter(peerId => peerId !== mesh.peerId),
+      isMember,
+      isConnected: peerId => mesh.isConnected(peerId),
+      leaderOf: partition => table.leaderOf(partition),
+      onLeader: (partition, known) => table.learn(partition, known),
+    })
   const publisher = createPublisher({
     mesh,
     clock,
     log,
     topic: init.topic,
     clusterId,
+    // On a shared store the entries of Raft hold no events: readers ask the store.
     entries: (partition, { from, to, bytesMax }) =>
-      engine.group(partition)?.entries(from, to, bytesMax) ?? [],
+      init.shared === undefined ? (engine.group(partition)?.entries(from, to, bytesMax) ?? []) : [],
   })
   const inbox = createMessageInbox({ log })
   const announcer = createAnnouncer({
@@ -348,6 +392,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     state: 'active',
     addresses: mesh.addresses(),
   })
+  let isStopped = false
   let hasLeft = false
   let isRemoved = false
   const membership = createMembership({
@@ -433,6 +478,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
       committed(range) {
         host.committed(partition, range)
         if (!isLocal(partition)) locals.forget()
+        if (sharedFeed !== undefined) return
         feed.committed(partition, range.to)
         reactions.committed(partition, range.to)
         if (isLeader) publisher.committed(partition, { ...range, term })
@@ -452,8 +498,27 @@ export function assembleNode(init: NodePartsInit): NodeParts {
 
   function follow(partition: number, { role, term, canServe }: RoleChange): void {
     if (role !== 'leader') reactions.leave(partition)
+    else if (canServe && sharedFeed !== undefined) void leadShared(sharedFeed, partition, term)
     else if (canServe)
       reactions.lead(partition, { term, commitIndex: engine.status(partition)?.commitIndex ?? 0 })
+  }
+
+  /** What is committed when reactions begin is what the store says, once it can be asked. */
+  async function leadShared(from: SharedFeed, partition: number, term: number): Promise<void> {
+    const isLeading = (): boolean => {
+      const known = engine.leaderOf(partition)
+      return !isStopped && known?.leader === mesh.peerId && known.term === term
+    }
+    while (isLeading()) {
+      try {
+        const heads = await from.refresh()
+        if (isLeading()) reactions.lead(partition, { term, commitIndex: heads.get(partition) ?? 0 })
+        return
+      } catch (error) {
+        log.debug({ partition, error: String(error) }, 'reactions: the store cannot be asked yet')
+        await new Promise<void>(resolve => clock.after(askAgainMs, resolve))
+      }
+    }
   }
 
   function placementRecordOf(partition: number): PlacementRecord | undefined {
@@ -538,6 +603,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     announcer,
     publisher,
     feed,
+    sharedFeed,
     inbox,
     reactions,
     contacts,
@@ -578,6 +644,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
       leftReplicas.start()
     },
     async stop() {
+      isStopped = true
       changeLog.stop()
       noContact.stop()
       reconciler.stop()

@@ -86,7 +86,7 @@ export async function startQueries(init: {
 }
 
 /** Workers read the log by themselves only where events need no lifting: the chains are functions of this thread. */
-function eventSource({ feed, lifter }: NodeParts, databasePath: string | null): EventSource {
+function eventSource({ feed, sharedFeed, lifter }: NodeParts, databasePath: string | null): EventSource {
   const readLifted: EventSource['read'] = async (...args) => {
     const { events, throughIndex } = await feed.read(...args)
     return { events: lifter.lift(events), throughIndex }
@@ -96,7 +96,8 @@ function eventSource({ feed, lifter }: NodeParts, databasePath: string | null): 
     onAdvance: feed.onAdvance,
     read: lifter.isNeeded ? readLifted : feed.read,
     localLog:
-      databasePath === null || lifter.isNeeded
+      // The database of a node on a shared store holds no events.
+      databasePath === null || sharedFeed !== undefined || lifter.isNeeded
         ? null
         : {
             path: databasePath,

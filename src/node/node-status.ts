@@ -1,5 +1,6 @@
 // What `status` says: gathered from the parts, in plain data.
 import type { ClusterState } from '../cluster/cluster-state.ts'
+import { controllerPartition } from '../core/partition-of.ts'
 import { peerIdOf } from '../core/replica-id.ts'
 import type { QuarantineStatus } from '../partition/quarantine.ts'
 import type { QueryStatus } from '../query/query.ts'
@@ -29,6 +30,8 @@ export interface StatusSources {
   /** That no member has been reached for some time, and what to do. */
   readonly noContact: string | null
   readonly heads: ReadonlyMap<number, number>
+  /** `problem`: why a shared store cannot be used; null when it can. */
+  readonly store: NodeStatus['store'] & { readonly problem: string | null }
   readonly queries: readonly QueryStatus[]
   readonly reactions: readonly ReactionStatus[]
   /** Aggregates that this node met and could not load. */
@@ -59,6 +62,8 @@ function partitionStatus(sources: StatusSources, id: number): PartitionStatus {
   const wanted = sources.state.wanted.get(id)
   const isMember =
     here !== undefined && [...here.configuration.voters, ...here.configuration.learners].includes(here.id)
+  /** The group only elects; the events are in the store. */
+  const isElsewhere = sources.store.type === 'shared' && id !== controllerPartition
   const members = isMember ? here.configuration : (wanted ?? { voters: [], learners: [] })
   return {
     id,
@@ -66,7 +71,7 @@ function partitionStatus(sources: StatusSources, id: number): PartitionStatus {
     term,
     voters: members.voters.map(peerIdOf),
     learners: members.learners.map(peerIdOf),
-    commitIndex: isMember ? here.commitIndex : (sources.heads.get(id) ?? 0),
+    commitIndex: isMember && !isElsewhere ? here.commitIndex : (sources.heads.get(id) ?? 0),
   }
 }
 
@@ -76,8 +81,10 @@ export function nodeStatus(
   problems: readonly string[],
 ): NodeStatus {
   const settings = sources.state.settings
+  const { type, location } = sources.store
   return {
     node,
+    store: { type, location },
     cluster: {
       id: settings?.clusterId ?? '',
       topic: settings?.topic ?? '',

@@ -39,8 +39,9 @@ export function problemsOf(sources: StatusSources, only?: number): string[] {
   ]
 }
 
-function ofThisNode({ failure, noContact, disk }: StatusSources): string[] {
+function ofThisNode({ failure, noContact, disk, store }: StatusSources): string[] {
   const problems: string[] = []
+  if (store.problem !== null) problems.push(store.problem)
   if (failure !== undefined) {
     problems.push(
       `this node is stopping, because its store failed: ${failure.message}. Cure the disk and start it again; what was acknowledged is on the others`,

@@ -13,6 +13,8 @@ import { type RemoteAppends, requestAppends } from './remote-appends.ts'
 const executeMethod = 'aggregate.execute'
 const loadMethod = 'aggregate.load'
 const eventsMethod = 'aggregate.events'
+const sequenceMethod = 'aggregate.sequence'
+const commandMethod = 'aggregate.command'
 
 export interface EventRange {
   readonly fromSequence: number
@@ -29,6 +31,13 @@ export interface RemoteAggregates {
     request: { readonly aggregate: AggregateKey } & EventRange,
     timeoutMs: number,
   ): Promise<EventPage>
+  sequenceOf(peerId: string, partition: number, aggregate: AggregateKey, timeoutMs: number): Promise<number>
+  readCommand(
+    peerId: string,
+    partition: number,
+    command: { readonly aggregate: AggregateKey; readonly commandId: string },
+    timeoutMs: number,
+  ): Promise<readonly StoredEvent[]>
   readonly append: RemoteAppends
 }
 
@@ -91,6 +100,10 @@ export function createRemoteAggregates(rpc: Rpc): RemoteAggregates {
       ask(peerId, loadMethod, { partition, aggregate }, timeoutMs),
     loadEvents: (peerId, partition, request, timeoutMs) =>
       ask(peerId, eventsMethod, { partition, ...request }, timeoutMs),
+    sequenceOf: (peerId, partition, aggregate, timeoutMs) =>
+      ask(peerId, sequenceMethod, { partition, aggregate }, timeoutMs),
+    readCommand: (peerId, partition, command, timeoutMs) =>
+      ask(peerId, commandMethod, { partition, ...command }, timeoutMs),
     append: request => requestAppends(rpc, request),
   }
 }
@@ -105,6 +118,7 @@ export function serveAggregates(
   },
 ): void {
   const { host, checkPartition, leaderWait, isMember } = init
+  servePlaces(rpc, init)
   rpc.serve(executeMethod, async (from, body) => {
     const { partition, command } = decode<{ partition: number; command: CommandEnvelope }>(body)
     if (!isMember(from)) refuseWhatNodesSend(command)
@@ -125,6 +139,29 @@ export function serveAggregates(
       leaderWait.run(partition, () => host.loadEvents(partition, aggregate, range)),
     )
     return encode(page)
+  })
+}
+
+/** How far one aggregate is, and what one command led to: for nodes that are used as a store. */
+function servePlaces(
+  rpc: Rpc,
+  { host, checkPartition, leaderWait }: Parameters<typeof serveAggregates>[1],
+): void {
+  rpc.serve(sequenceMethod, async (_from, body) => {
+    const { partition, aggregate } = decode<{ partition: number; aggregate: AggregateKey }>(body)
+    checkPartition(partition, aggregate)
+    return encode(await leaderWait.run(partition, () => host.sequenceOf(partition, aggregate)))
+  })
+  rpc.serve(commandMethod, async (_from, body) => {
+    const { partition, aggregate, commandId } = decode<{
+      partition: number
+      aggregate: AggregateKey
+      commandId: string
+    }>(body)
+    checkPartition(partition, aggregate)
+    return encode(
+      await leaderWait.run(partition, () => host.readCommand(partition, { aggregate, commandId })),
+    )
   })
 }
 

@@ -8,7 +8,7 @@ import { applyStored } from './apply-stored.ts'
 /** Command ids that one actor remembers. Older ones are looked up in the store. */
 const commandIdsMax = 1024
 /** Events read at a time while an actor loads: some milliseconds. */
-const loadPageEvents = 1000
+export const loadPageEvents = 1000
 
 export interface AggregateActor {
   readonly key: AggregateKey
@@ -54,11 +54,28 @@ export function* loadActor(store: LocalStore, init: ActorInit): Generator<void, 
     found !== undefined && found.definition === init.definitionId && found.index <= throughIndex
       ? found
       : undefined
-  const actor: AggregateActor = {
+  const actor = newActor(init, snapshot)
+  for (;;) {
+    const fromSequence = actor.committedSequence + 1
+    const page = store.readAggregate(key, { partition, fromSequence, throughIndex, limit: loadPageEvents })
+    for (const event of page) takeCommitted(actor, event)
+    if (page.length < loadPageEvents) break
+    yield
+  }
+  standStill(actor)
+  return actor
+}
+
+/** Before the events after its snapshot, or all of them, were read. */
+export function newActor(
+  { key, definition, partition, term }: Omit<ActorInit, 'definitionId' | 'throughIndex'>,
+  snapshot: { readonly state: string; readonly sequence: number; readonly index: number } | undefined,
+): AggregateActor {
+  return {
     key,
     definition,
     partition,
-    term: init.term,
+    term,
     committedState: snapshot === undefined ? definition.emptyState : (JSON.parse(snapshot.state) as unknown),
     committedSequence: snapshot?.sequence ?? 0,
     committedIndex: snapshot?.index ?? 0,
@@ -70,19 +87,15 @@ export function* loadActor(store: LocalStore, init: ActorInit): Generator<void, 
     commandIds: new Set(),
     knowsAllCommandIds: snapshot === undefined,
   }
-  for (;;) {
-    const fromSequence = actor.committedSequence + 1
-    const page = store.readAggregate(key, { partition, fromSequence, throughIndex, limit: loadPageEvents })
-    for (const event of page) takeCommitted(actor, event)
-    if (page.length < loadPageEvents) break
-    yield
-  }
-  actor.proposedState = actor.committedState
-  actor.proposedSequence = actor.committedSequence
-  return actor
 }
 
-function takeCommitted(actor: AggregateActor, event: StoredEvent): void {
+/** Nothing is under way: what is proposed is what is committed. */
+export function standStill(actor: AggregateActor): void {
+  actor.proposedState = actor.committedState
+  actor.proposedSequence = actor.committedSequence
+}
+
+export function takeCommitted(actor: AggregateActor, event: StoredEvent): void {
   actor.committedState = applyStored(actor.definition, actor.committedState, event)
   actor.committedSequence = event.sequence
   actor.committedIndex = event.index

@@ -1,10 +1,9 @@
 // The aggregates of the partitions this node leads: decides commands, proposes entries, answers when they commit.
 import { LRUCache } from 'lru-cache'
-import type { AnyAggregate } from '../core/aggregate.ts'
 import { invariant } from '../core/assert.ts'
 import type { Clock } from '../core/clock.ts'
 import type { AggregateKey, CommandEnvelope } from '../core/command.ts'
-import { type Decided, decide } from '../core/decide.ts'
+import type { Decided } from '../core/decide.ts'
 import { GlynError, hasCode, isGlynError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
@@ -12,7 +11,6 @@ import { checkAggregateKey, checkName } from '../core/names.ts'
 import type { Accepted, Outcome } from '../core/outcome.ts'
 import { type CommandRecord, type StoredEvent, toStoredEvents } from '../core/record.ts'
 import { isSnapshotDue } from '../core/snapshot-policy.ts'
-import { isSystemType } from '../core/system-types.ts'
 import type { ConfirmedRead, RoleChange } from '../raft/raft.ts'
 import { encodeRecord } from '../store/record-codec.ts'
 import type { Append, AppendResult } from '../store/shared-store.ts'
@@ -28,6 +26,19 @@ import {
   opaqueAggregate,
   stateAfter,
 } from './given-appends.ts'
+import {
+  type AggregateBinding,
+  actorName,
+  asRemote,
+  decideOrFail,
+  defaultActorsMax,
+  defaultCacheBytesMax,
+  defaultPendingBytesMax,
+  defaultPendingMax,
+  findBinding,
+  refuseOverload as refusePast,
+  underWayKey,
+} from './host-parts.ts'
 import { fromKept, keptOutcomeAggregate, keptOutcomeKey, refusalOf, toKeep } from './kept-outcome.ts'
 import { notLeader, refusal, unknownOutcome } from './leader-errors.ts'
 import { createLeadership, type Leadership, type PendingCommand } from './leadership.ts'
@@ -36,11 +47,7 @@ import { createQuarantine, type Quarantine } from './quarantine.ts'
 import type { RaftEngine } from './raft-engine.ts'
 import { createReadBarrier } from './read-barrier.ts'
 
-/** An aggregate's code and the name of that code: snapshots of other code are ignored. */
-export interface AggregateBinding {
-  readonly definition: AnyAggregate
-  readonly definitionId: string
-}
+export type { AggregateBinding } from './host-parts.ts'
 
 export interface AggregateHostInit {
   readonly engine: RaftEngine
@@ -81,6 +88,13 @@ export interface AggregateHost {
     aggregate: AggregateKey,
     range: { readonly fromSequence: number; readonly limit: number },
   ): Promise<readonly StoredEvent[]>
+  /** The sequence of its last event, 0 for none; also of types whose code is not loaded. Linearizable. Only on the leader. */
+  sequenceOf(partition: number, aggregate: AggregateKey): Promise<number>
+  /** The events that a command id led to; none when it is unknown. Linearizable. Only on the leader. */
+  readCommand(
+    partition: number,
+    command: { readonly aggregate: AggregateKey; readonly commandId: string },
+  ): Promise<readonly StoredEvent[]>
   /** An index up to which everything is committed that was acknowledged before the call. Only on the leader. */
   head(partition: number): Promise<number>
   committed(partition: number, range: { readonly from: number; readonly to: number }): void
@@ -109,11 +123,6 @@ export interface PendingStatus {
 
 /** Commands that a status names one by one. */
 const pendingNamedMax = 10
-
-const defaultActorsMax = 100_000
-const defaultCacheBytesMax = 128 * 1024 * 1024
-const defaultPendingMax = 50_000
-const defaultPendingBytesMax = 128 * 1024 * 1024
 
 export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   const { engine, store, clock, log } = init
@@ -202,19 +211,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     idle.set(name, actor)
   }
 
-  function bindingOf(type: string): AggregateBinding {
-    const binding = init.aggregates.get(type)
-    if (binding !== undefined) return binding
-    const allowed = [...init.aggregates.keys()].filter(known => !isSystemType(known)).sort()
-    const list = allowed.length === 0 ? 'none is loaded' : allowed.join(', ')
-    throw new GlynError(
-      'UNKNOWN_AGGREGATE_TYPE',
-      `no aggregate type ${JSON.stringify(type)}; allowed: ${list}`,
-      {
-        details: { allowed },
-      },
-    )
-  }
+  const bindingOf = (type: string): AggregateBinding => findBinding(init.aggregates, type)
 
   async function execute(partition: number, envelope: CommandEnvelope): Promise<Outcome> {
     checkAggregateKey(envelope.aggregate)
@@ -257,7 +254,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const keeper = envelope.keepsOutcome === true ? keeperOf(leadership, envelope) : undefined
     const kept = keeper === undefined ? undefined : keptBy(leadership, keeper, envelope.commandId)
     if (kept !== undefined) return fromKept(await kept, envelope)
-    const decided = decideOrFail(actor, envelope)
+    const decided = decideOrFail(actor.definition, actor.proposedState, envelope)
     if (decided.type === 'failed' || decided.type === 'rejected' || decided.events.length === 0) {
       if (keeper !== undefined && decided.type !== 'failed') {
         const keeping = toKeep(decided, actor.proposedSequence)
@@ -365,35 +362,11 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     return first === undefined ? undefined : Promise.resolve(first)
   }
 
-  /** What the aggregate's own code throws depends on the state it saw, and waits for it like a rejection. */
-  function decideOrFail(
-    actor: AggregateActor,
-    envelope: CommandEnvelope,
-  ): Decided | { readonly type: 'failed'; readonly error: GlynError } {
-    try {
-      return decide(actor.definition, actor.proposedState, envelope.command)
-    } catch (error) {
-      if (hasCode(error, 'AGGREGATE_FAILED')) return { type: 'failed', error }
-      const rejection = envelope.keepsOutcome === true ? refusalOf(error) : undefined
-      if (rejection !== undefined) return { type: 'rejected', rejection }
-      throw error
-    }
-  }
-
-  function refuseOverload(): void {
-    const underWay = pendingTotal + barrier.count() + loadsTotal
-    if (pendingBytes >= pendingBytesMax) {
-      throw new GlynError(
-        'OVERLOADED',
-        `${pendingBytes} bytes wait for their commit on this node; allowed: ${pendingBytesMax}`,
-      )
-    }
-    if (underWay < pendingMax) return
-    throw new GlynError(
-      'OVERLOADED',
-      `${underWay} commands and reads are under way on this node; allowed: ${pendingMax}`,
+  const refuseOverload = (): void =>
+    refusePast(
+      { underWay: pendingTotal + barrier.count() + loadsTotal, bytes: pendingBytes },
+      { underWay: pendingMax, bytes: pendingBytesMax },
     )
-  }
 
   function proposeDecided(
     leadership: Leadership,
@@ -606,6 +579,23 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       if (found.length === 0) bindingOf(aggregate.type)
       return found
     },
+    async sequenceOf(partition, aggregate) {
+      checkAggregateKey(aggregate)
+      const leadership = leadershipOf(partition)
+      refuseOverload()
+      await barrier.pass(leadership)
+      const found = actorOf(leadership, aggregate, bindingOrOpaque(aggregate.type))
+      const actor = found instanceof Promise ? await found : found
+      if (found instanceof Promise) letGo(leadership, actor)
+      return actor.committedSequence
+    },
+    async readCommand(partition, { aggregate, commandId }) {
+      checkAggregateKey(aggregate)
+      const leadership = leadershipOf(partition)
+      refuseOverload()
+      await barrier.pass(leadership)
+      return store.readCommand(aggregate, { partition, commandId, throughIndex: leadership.commitIndex })
+    },
     committed,
     roleChanged,
     read(partition, read) {
@@ -638,21 +628,5 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       return true
     },
     pendingCount: () => pendingTotal + barrier.count() + loadsTotal,
-  }
-}
-
-/** A command id counts per aggregate: people use one for both sides of a transfer. */
-const underWayKey = ({ type, id }: AggregateKey, commandId: string): string =>
-  `${type}\u0000${id}\u0000${commandId}`
-
-const actorName = ({ type, id }: AggregateKey): string => `${type}\u0000${id}`
-
-/** A copy, as a caller on another node would get it: callers may change what they were given. */
-function asRemote(type: string, state: unknown): unknown {
-  try {
-    const text = JSON.stringify(state)
-    return text === undefined ? undefined : (JSON.parse(text) as unknown)
-  } catch (cause) {
-    throw new GlynError('AGGREGATE_FAILED', `${type}: the state is not JSON: ${String(cause)}`, { cause })
   }
 }

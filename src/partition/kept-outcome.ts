@@ -36,6 +36,12 @@ export function toKeep(decided: Decided, sequence: number): Extract<Decided, { t
   return { type: 'accepted', events: [{ type, version: 1, data: JSON.stringify(data) }], state: null }
 }
 
+/**
+ * On a shared store two that both believe to lead could keep a rejection and write events for one id. So the events of a
+ * command that keeps its outcome are written together with this one: whoever comes second is refused by the store.
+ */
+export const takenKept = { type: 'Accepted', version: 1, data: '{}' } as const
+
 /** The answer that was kept. */
 export function fromKept(kept: Outcome, envelope: CommandEnvelope): Outcome {
   invariant(kept.type === 'accepted', 'what is kept of an outcome is never refused')

@@ -5,7 +5,7 @@ import type { AnyAggregate } from '../core/aggregate.ts'
 import type { AggregateKey, Command } from '../core/command.ts'
 import type { DomainEvent } from '../core/event.ts'
 import { systemPrefix } from '../core/system-types.ts'
-import type { LocalStore } from '../store/store.ts'
+import type { ReactionLog } from './reaction.ts'
 
 export const checkpointType = `${systemPrefix}reactions`
 
@@ -107,24 +107,21 @@ export function beginningOf(
 }
 
 /** The number of the last part that has begun, 1 when none has. There are no gaps. */
-export function lastPart(
-  store: Pick<LocalStore, 'readAggregate'>,
+export async function lastPart(
+  store: Pick<ReactionLog, 'readAggregate'>,
   partition: number,
   throughIndex: number,
-): number {
-  const has = (part: number): boolean =>
-    store.readAggregate(checkpointKey(partition, part), {
-      partition,
-      fromSequence: 1,
-      throughIndex,
-      limit: 1,
-    }).length > 0
+): Promise<number> {
+  const has = async (part: number): Promise<boolean> => {
+    const range = { partition, fromSequence: 1, throughIndex, limit: 1 }
+    return (await store.readAggregate(checkpointKey(partition, part), range)).length > 0
+  }
   let low = 1
-  while (has(low * 2)) low *= 2
+  while (await has(low * 2)) low *= 2
   let high = low * 2
   while (high - low > 1) {
     const middle = (low + high) >> 1
-    if (has(middle)) low = middle
+    if (await has(middle)) low = middle
     else high = middle
   }
   return low

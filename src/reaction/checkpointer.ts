@@ -68,6 +68,7 @@ export function createCheckpointer(init: CheckpointerInit): Checkpointer {
   let writing: Promise<void> | undefined
   let written = 0
   let { state, part, sequence, lastPart } = init.known
+  const scope = environment.checkpointScope?.() ?? ''
   const perPartMax = environment.checkpointsPerPartMax ?? checkpointsPerPartMax
 
   signal.addEventListener('abort', () => cancel?.())
@@ -108,7 +109,7 @@ export function createCheckpointer(init: CheckpointerInit): Checkpointer {
     const envelope = {
       aggregate: checkpointKey(partition, part),
       command: { type: 'Checkpoint', data: change },
-      commandId: `${ownIdPrefix}checkpoint/${partition}/${init.term}.${written}`,
+      commandId: `${ownIdPrefix}checkpoint/${scope}${partition}/${init.term}.${written}`,
       metadata: {},
     }
     for (let attempt = 1; !signal.aborted; attempt += 1) {

@@ -81,7 +81,9 @@ export function createCursor(init: CursorInit): Cursor {
   async function pump(): Promise<void> {
     while (!isOver() && position < init.commitIndex()) {
       const throughIndex = init.commitIndex()
-      const rows = store.readPartition(partition, { afterIndex: position, throughIndex, limit })
+      const read = store.readPartition(partition, { afterIndex: position, throughIndex, limit })
+      const rows = read instanceof Promise ? await read : read
+      if (isOver()) return
       const page = cut(rows)
       limit = page.length < rows.length ? page.length : Math.min(pageRows, limit * 2)
       if (page.length === 0) moveTo(throughIndex, { performed: 0, passed: 0 })

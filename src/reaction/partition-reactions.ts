@@ -81,7 +81,7 @@ export function createPartitionReactions(init: PartitionReactionsInit): Partitio
     }
     // It throws before all that earlier leaders wrote can be read here.
     const first = await read(1)
-    const last = lastPart(store, partition, init.firstIndex)
+    const last = await lastPart(store, partition, init.firstIndex)
     for (let part = last; part > 1; part -= 1) {
       const found = await read(part)
       if (found.state.isWhole) return { ...found, lastPart: last }

@@ -4,7 +4,6 @@ import type { AggregateKey, CommandEnvelope } from '../core/command.ts'
 import type { Log } from '../core/log.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { StoredEvent } from '../core/record.ts'
-import type { LocalStore } from '../store/store.ts'
 
 /** One reader of every partition that this node leads, with a place of its own in each. */
 export interface Reaction {
@@ -28,9 +27,28 @@ export interface PerformContext {
   readonly attempt: number
 }
 
+type Rows = readonly StoredEvent[] | Promise<readonly StoredEvent[]>
+
+/** The log, wherever it rests: at once from the disk of this node, or as a promise. */
+export interface ReactionLog {
+  readPartition(
+    partition: number,
+    range: { readonly afterIndex: number; readonly throughIndex: number; readonly limit: number },
+  ): Rows
+  readAggregate(
+    aggregate: AggregateKey,
+    range: {
+      readonly partition: number
+      readonly fromSequence: number
+      readonly throughIndex: number
+      readonly limit: number
+    },
+  ): Rows
+}
+
 /** The node, as reactions see it. */
 export interface ReactionEnvironment {
-  readonly store: Pick<LocalStore, 'readPartition' | 'readAggregate'>
+  readonly store: ReactionLog
   readonly clock: Clock
   readonly log: Log
   /** On a partition that this node leads; throws NOT_LEADER elsewhere. */
@@ -39,6 +57,8 @@ export interface ReactionEnvironment {
     partition: number,
     aggregate: AggregateKey,
   ): Promise<{ readonly state: unknown; readonly sequence: number }>
+  /** Part of the ids of checkpoints, where clusters come and go over one history. */
+  readonly checkpointScope?: () => string
   /** Few, so that a simulator sees parts begin. */
   readonly checkpointsPerPartMax?: number
   /** To the leader of the aggregate's partition, wherever it is. */

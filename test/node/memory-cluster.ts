@@ -12,6 +12,7 @@ import { createMemoryNetwork, type MemoryNetwork } from '../../src/mesh/memory/m
 import { assembleNode, type NodeParts, type NodePartsInit } from '../../src/node/node-parts.ts'
 import { systemClock } from '../../src/node/system-clock.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
+import type { SharedStore } from '../../src/store/shared-store.ts'
 import type { LocalStore } from '../../src/store/store.ts'
 
 /** Fast enough for tests, slow enough for a busy machine. */
@@ -68,6 +69,10 @@ export interface MemoryCluster {
       /** In place of those of the mesh. */
       addresses?: readonly string[]
       noContact?: NodePartsInit['noContact']
+      /** Opened; where the events rest, in place of `store`. */
+      shared?: SharedStore
+      handlers?: NodePartsInit['handlers']
+      processes?: NodePartsInit['processes']
     },
   ): Promise<MemoryNode>
   stop(): Promise<void>
@@ -99,6 +104,9 @@ export function createMemoryCluster(
         signal = AbortSignal.timeout(60_000),
         addresses,
         noContact,
+        shared,
+        handlers = [],
+        processes = [],
       } = {},
     ) {
       const real = network.createMesh({ peerId })
@@ -112,6 +120,9 @@ export function createMemoryCluster(
         mesh,
         rpc,
         store,
+        ...(shared === undefined ? {} : { shared }),
+        handlers,
+        processes,
         clock: systemClock,
         random: Math.random,
         log,
@@ -132,6 +143,7 @@ export function createMemoryCluster(
           removals.push({ error, hasLeft })
         },
       })
+      await parts.reactions.start()
       parts.start()
       if (settings === undefined && join) {
         const contact = nodes[0]

@@ -101,6 +101,7 @@ function sources(
     quarantined: { count: 0, first: [] },
     historyProblems: [],
     pluginProblems: [],
+    store: { type: 'local', location: 'memory', problem: null },
     ...rest,
   } as StatusSources
 }

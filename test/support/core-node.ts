@@ -394,6 +394,7 @@ export function createCoreNode(
           uptimeSeconds: 1,
           state: 'ready',
         },
+        store: { type: 'local', location: 'memory' },
         cluster: {
           id: this.clusterId,
           topic: 'events',

@@ -18,6 +18,7 @@ Examples:
   $ glyn-node start --topic bank_events
   $ glyn-node start --topic bank_events --data-dir ./node-2 --bootstrap /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…
   $ glyn-node start --topic bank_events --listen /ip4/0.0.0.0/tcp/4001 --secret-file swarm.key --http 127.0.0.1:8080
+  $ GLYN_STORE=postgres://bank:secret@db.example/bank glyn-node start --topic bank_events
   $ GLYN_TOPIC=bank_events glyn-node start --json 2> node.log
 
 Without --bootstrap an empty data folder becomes a new cluster of one node. With it, the node joins, and keeps trying.
@@ -70,7 +71,10 @@ export function createStartCommand(
     )
     .option('--config <dir>', 'the folder with aggregates/, queries/ and glyn.yaml (default: ./config)')
     .option('--data-dir <dir>', 'identity, history, read models and the control socket (default: ./data)')
-    .option('--store <store>', 'sqlite, or memory: gone when the node stops (default: sqlite)')
+    .option(
+      '--store <store>',
+      'sqlite; memory: gone when the node stops; or postgres://user:password@host/database, which all nodes share and which better stands in GLYN_STORE (default: sqlite)',
+    )
     .option('--listen <multiaddr>', 'several times (default: /ip4/127.0.0.1/tcp/0)', collect)
     .option('--announce <multiaddr>', 'tell others these addresses instead; several times', collect)
     .option('--bootstrap <multiaddr>', 'join through this member; several times', collect)
@@ -131,6 +135,7 @@ async function runNode(
       topic: settings.topic,
       scope: settings.scope,
       dataDirectory: settings.store === 'memory' ? null : dataDirectory,
+      ...(settings.store.includes('://') ? { store: await sharedStore(settings.store) } : {}),
       configDirectory,
       listen: settings.listen,
       ...(settings.announce.length === 0 ? {} : { announce: settings.announce }),
@@ -172,6 +177,9 @@ async function runNode(
     end.forget()
   }
 }
+
+const sharedStore = async (text: string): Promise<NonNullable<NodeOptions['store']>> =>
+  (await import('../../node/store-from-text.ts')).storeFromText(text)
 
 async function announceReady(
   io: Io,

@@ -34,6 +34,7 @@ function formatStatus(io: Io, status: NodeStatus): string {
   const isFine = problems.length === 0
   const parts = [
     `node       ${paint('bold', node.name)} ${node.peerId}, ${node.state}, up ${formatSeconds(node.uptimeSeconds)}, version ${node.version}\n`,
+    `store      ${status.store.location}${status.store.type === 'shared' ? ', shared by all nodes' : ''}\n`,
     `cluster    ${cluster.id}, topic ${cluster.topic}, scope ${cluster.scope}\n`,
     `partitions ${cluster.partitions} and the controller, up to ${cluster.replicas} voters each; this node leads ${led.length}; ` +
       (leaderless.length === 0

@@ -1,7 +1,7 @@
 // The bytes of a backup, made while the node runs: every partition up to where it is when the backup begins.
 import { createHash } from 'node:crypto'
 import type { ClusterSettings } from '../../cluster/cluster-state.ts'
-import { toErrorBody } from '../../core/errors.ts'
+import { GlynError, toErrorBody } from '../../core/errors.ts'
 import { formatToken } from '../../core/token.ts'
 import { encodeEntries } from '../../pubsub/topic-message.ts'
 import type { LogCopy } from '../log-copy.ts'
@@ -26,11 +26,19 @@ export async function readHeads(
  */
 export async function* writeBackup(init: {
   readonly copy: LogCopy
+  /** Where the events rest when they do not rest on the nodes: INVALID_ARGUMENT. */
+  readonly elsewhere?: string | null
   readonly settings: ClusterSettings
   readonly timeMs: number
   readonly signal: AbortSignal
 }): AsyncGenerator<Uint8Array, void, undefined> {
-  const { copy, settings, signal } = init
+  const { copy, settings, signal, elsewhere = null } = init
+  if (elsewhere !== null) {
+    throw new GlynError(
+      'INVALID_ARGUMENT',
+      `the events rest in ${elsewhere}, and not on the nodes; allowed: the backup of that database, or glyn-node export`,
+    )
+  }
   const partitions = Array.from({ length: settings.partitions }, (_, place) => place + 1)
   const heads = await readHeads(copy, partitions, signal)
   const sha256 = createHash('sha256')

@@ -1,0 +1,61 @@
+// What a node on a shared store does beside the others when it starts: it waits for the store, and is bound to it.
+import type { ClusterSettings } from '../cluster/cluster-state.ts'
+import type { Clock } from '../core/clock.ts'
+import { GlynError } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { SharedStore } from '../store/shared-store.ts'
+import type { CompleteNodeOptions } from './node-options.ts'
+import { createStoreGate, type StoreGate } from './store-gate.ts'
+
+export interface SharedStart {
+  /** Undefined: events rest on the nodes. */
+  readonly gate: StoreGate | undefined
+  /** Part of the settings of the cluster. */
+  readonly mode: 'shared' | undefined
+  /** Waits until the store can be used. Throws UNAVAILABLE after a minute, and CLUSTER_MISMATCH for the store of others. */
+  connect(settings: Pick<ClusterSettings, 'scope' | 'partitions'>): Promise<void>
+}
+
+export function startShared(init: {
+  readonly shared: SharedStore | undefined
+  readonly clock: Clock
+  readonly log: Log
+  readonly onProgress: ((text: string) => void) | undefined
+  readonly signal: AbortSignal
+}): SharedStart {
+  const { shared, clock, log, onProgress, signal } = init
+  if (shared === undefined) return { gate: undefined, mode: undefined, connect: () => Promise.resolve() }
+  const gate = createStoreGate({ store: shared, clock })
+  return {
+    gate,
+    mode: 'shared',
+    connect: ({ scope, partitions }) =>
+      gate.connect(
+        { scope, partitions },
+        {
+          signal,
+          onProgress(text) {
+            if (onProgress === undefined) log.warn({}, `node: ${text}`)
+            else onProgress(text)
+          },
+        },
+      ),
+  }
+}
+
+/** A cluster has its events in one place: its nodes, or a shared store. Throws CLUSTER_MISMATCH. */
+export function checkStoreMode(
+  options: Pick<CompleteNodeOptions, 'dataDirectory'>,
+  settings: ClusterSettings | undefined,
+  shared: SharedStore | undefined,
+): void {
+  const mode = shared === undefined ? undefined : 'shared'
+  if (settings === undefined || settings.store === mode) return
+  const where = options.dataDirectory ?? 'this node'
+  throw new GlynError(
+    'CLUSTER_MISMATCH',
+    shared === undefined
+      ? `${where} belongs to cluster ${settings.clusterId}, whose events rest in a shared store; start it with the --store of its other nodes, or use another data directory`
+      : `${where} belongs to cluster ${settings.clusterId}, whose events rest on its nodes, and not in ${shared.location}; start it without --store, or use another data directory and move the events with export and import`,
+  )
+}
