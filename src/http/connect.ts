@@ -13,6 +13,7 @@ import { retrying } from './retrying.ts'
 
 const callTimeoutMs = 10_000
 const connectTimeoutMs = 10_000
+const graceMs = 200
 
 /** What leads to a cluster beside the target. */
 export interface ConnectOptions {
@@ -64,8 +65,8 @@ export async function connect(target: string, options: ConnectOptions = {}): Pro
   const { signal } = options
   signal?.throwIfAborted()
   if (kind.type === 'peer') {
-    const opened = await retrying(() => openPeer(target, options), { timeoutMs, signal })
-    return toClient(target, opened)
+    const opening = retrying(() => openPeer(target, options), { timeoutMs, signal })
+    return toClient(target, await within(opening, { target, timeoutMs, signal }, late => late.close()))
   }
   const { token } = options
   // Not before it is needed: whoever embeds a node loads no HTTP.
@@ -76,7 +77,8 @@ export async function connect(target: string, options: ConnectOptions = {}): Pro
       : { url: target, ...(token === undefined ? {} : { token }) },
   )
   try {
-    await retrying(() => opened.status(), { timeoutMs, signal })
+    const asking = retrying(() => opened.status(), { timeoutMs, signal })
+    await within(asking, { target, timeoutMs, signal })
   } catch (error) {
     await opened.close()
     throw error
@@ -87,6 +89,34 @@ export async function connect(target: string, options: ConnectOptions = {}): Pro
 async function openPeer(peer: string, { scope = 'default', secret, log = silentLog }: ConnectOptions) {
   const { createPeerClient } = await import('../node/peer-client.ts')
   return await createPeerClient({ peer, scope, log, ...(secret === undefined ? {} : { secret }) })
+}
+
+/** Gives up after the time, whatever a single attempt takes. What comes too late is let go. */
+async function within<Result>(
+  promise: Promise<Result>,
+  { target, timeoutMs, signal }: { target: string; timeoutMs: number; signal: AbortSignal | undefined },
+  letGo: (late: Result) => Promise<void> = async () => {},
+): Promise<Result> {
+  let giveUp = (_reason: unknown): void => {}
+  const givenUp = new Promise<never>((_, reject) => {
+    giveUp = reject
+  })
+  // The attempts end by themselves a moment earlier, with a better reason.
+  const timer = setTimeout(() => {
+    giveUp(new GlynError('TIMEOUT', `${target} did not answer within ${timeoutMs} ms`))
+  }, timeoutMs + graceMs)
+  const onAbort = (): void => giveUp(signal?.reason)
+  signal?.addEventListener('abort', onAbort)
+  try {
+    return await Promise.race([promise, givenUp])
+  } catch (error) {
+    // Why it failed is known; a connection that comes of it all the same is of no use to anybody.
+    promise.then(letGo).catch(() => undefined)
+    throw error
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
+  }
 }
 
 type Kind = { readonly type: 'peer' | 'url' } | { readonly type: 'socket'; readonly path: string }
@@ -139,13 +169,23 @@ function refuseOptions({ type }: Kind, options: ConnectOptions): void {
 }
 
 function toClient(target: string, calls: Connected): Client {
+  let isClosed = false
+  const isOver = (): boolean => isClosed
+  const reading = async <Options extends TimedOptions, Result>(
+    options: Options,
+    call: (options: Options) => Promise<Result>,
+  ): Promise<Result> => {
+    const timeoutMs = checkPositive('timeoutMs', options.timeoutMs ?? callTimeoutMs)
+    const { signal } = options
+    return await retrying(leftMs => call({ ...options, timeoutMs: leftMs }), { timeoutMs, signal, isOver })
+  }
   const named: NamedCalls = {
     // The id is made here, once: whatever is sent again is the same command.
-    execute(type, id, command, { commandId = createCommandId(), ...options } = {}) {
+    async execute(type, id, command, { commandId = createCommandId(), ...options } = {}) {
       const timeoutMs = checkPositive('timeoutMs', options.timeoutMs ?? callTimeoutMs)
-      return retrying(
+      return await retrying(
         leftMs => calls.execute(type, id, command, { ...options, commandId, timeoutMs: leftMs }),
-        { timeoutMs, signal: options.signal },
+        { timeoutMs, signal: options.signal, isOver },
       )
     },
     loadAggregate: (type, id, options = {}) => reading(options, own => calls.loadAggregate(type, id, own)),
@@ -160,14 +200,14 @@ function toClient(target: string, calls: Connected): Client {
     publish: message => calls.publish(message),
     subscribers: options => calls.subscribers(options),
     status: () => calls.status(),
-    close: () => calls.close(),
+    close() {
+      isClosed = true
+      return calls.close()
+    },
   }
 }
 
-function reading<Options extends { readonly timeoutMs?: number; readonly signal?: AbortSignal }, Result>(
-  options: Options,
-  call: (options: Options) => Promise<Result>,
-): Promise<Result> {
-  const timeoutMs = checkPositive('timeoutMs', options.timeoutMs ?? callTimeoutMs)
-  return retrying(leftMs => call({ ...options, timeoutMs: leftMs }), { timeoutMs, signal: options.signal })
+interface TimedOptions {
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
 }

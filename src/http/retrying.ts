@@ -21,6 +21,8 @@ export async function retrying<Result>(
     readonly timeoutMs: number
     readonly onRetry?: (error: Error) => void
     readonly signal?: AbortSignal | undefined
+    /** There is no sense in another attempt. */
+    readonly isOver?: () => boolean
   },
 ): Promise<Result> {
   const { signal } = options
@@ -32,6 +34,7 @@ export async function retrying<Result>(
       signal?.throwIfAborted()
       const pauseMs = pauseMsBefore(count)
       if (!isGlynError(error) || !error.retryable || performance.now() + pauseMs >= deadline) throw error
+      if (options.isOver?.() === true) throw error
       options.onRetry?.(error)
       // When it is aborted, the reason is thrown below and not the error of the timer.
       await sleep(pauseMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined)

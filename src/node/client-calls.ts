@@ -36,7 +36,7 @@ export interface QueryCall {
 export interface EventsCall {
   /** `start`, `now`, a token, or where the page before ended. */
   readonly from: string
-  /** `now`, or what the first page said; null: without an end. */
+  /** `now`, a token, or what the first page said; null: without an end. */
   readonly until: string | null
   readonly filter: EventFilter
   /** A page without events comes after this long. */
@@ -49,7 +49,7 @@ export interface EventsPage {
   readonly from: string
   /** Where the next page begins. */
   readonly next: string
-  /** A token of what was committed when the first page was asked for; null: without an end. */
+  /** `now` as a token: what was committed when the first page was asked for; null: without an end. */
   readonly until: string | null
   /** All up to `until` has been told. */
   readonly isEnd: boolean
@@ -136,7 +136,7 @@ async function readPage(
   const leaving = new AbortController()
   const subscription = node.subscribe({
     from: isPlace ? cursor.token : from,
-    ...(until === null ? {} : { until: 'now' }),
+    ...(until === null ? {} : { until }),
     signal: leaving.signal,
   })
   const begin = isPlace ? from : subscription.token()
@@ -151,7 +151,7 @@ async function readPage(
       const text = cursor.advance(event)
       if (text === null) continue
       place = text
-      if (!passesFilter(filter, event) || isBeyond(event, until)) continue
+      if (!passesFilter(filter, event)) continue
       events.push(event)
       if (events.length === 1) {
         cancel()
@@ -169,9 +169,6 @@ async function readPage(
   const isEnd = until !== null && !next.includes('+') && covers(next, until)
   return { events, from: begin, next: next === '' ? 'start' : next, until, isEnd }
 }
-
-const isBeyond = ({ position }: EventEnvelope, until: string | null): boolean =>
-  until !== null && position.index > (parseToken(until).get(position.partition) ?? 0)
 
 /** True when `token` has passed everything that `other` has. */
 function covers(token: string, other: string): boolean {

@@ -29,8 +29,11 @@ export interface QueryOptions extends ReadOptions {
 export interface SubscribeOptions {
   /** `start`, `now` (the moment of the call), or a token. */
   readonly from: 'start' | 'now' | (string & {})
-  /** Ends after what was committed at the call; else it goes on until `signal`, `break`, or the node closes. */
-  readonly until?: 'now'
+  /**
+   * `now`: ends after what was committed at the call, as far as the node knew. A token: when that is reached. Left out: it goes
+   * on until `signal`, `break`, or the node closes.
+   */
+  readonly until?: 'now' | (string & {})
   readonly signal?: AbortSignal
 }
 

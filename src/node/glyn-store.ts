@@ -6,6 +6,7 @@ import type { AnyQuery, AnyQueryFunction } from '../query/define-query.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { InnerStore } from './inner-store.ts'
 
+/** Where what is appended is published, and among whom. */
 export interface GlynConfig {
   /** The gossipsub topic that events are published on. */
   readonly topic: string

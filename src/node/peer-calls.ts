@@ -31,6 +31,7 @@ export function createPeerCalls(init: {
   readonly members: () => readonly string[]
   /** Connects, unless it is connected. Throws PEER_UNREACHABLE. */
   readonly reach: (peerId: string) => Promise<void>
+  readonly isClosed: () => boolean
 }): PeerCalls {
   const { calls, clock } = init
   let preferred: string | undefined
@@ -65,6 +66,7 @@ export function createPeerCalls(init: {
       let last: unknown = new GlynError('PEER_UNREACHABLE', 'no member is known')
       for (const peerId of order) {
         signal?.throwIfAborted()
+        if (init.isClosed()) throw new GlynError('SHUTTING_DOWN', 'this client is closed')
         try {
           await init.reach(peerId)
           const answer = await request(peerId, Math.max(1, Math.ceil(until - clock.now())))

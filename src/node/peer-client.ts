@@ -63,7 +63,11 @@ export async function createPeerClient(options: PeerClientOptions): Promise<Peer
   mesh.setRecordRules(placementRecordRules({ scope, mesh, partitionsMax: limits.partitionsMax }))
   await mesh.start()
   const rpc = createRpc({ mesh, clock, log })
+  let isClosed = false
+  let stopRouter = (): void => {}
   const close = async (): Promise<void> => {
+    isClosed = true
+    stopRouter()
     rpc.close()
     await mesh.stop()
   }
@@ -110,6 +114,7 @@ export async function createPeerClient(options: PeerClientOptions): Promise<Peer
       random: Math.random,
       candidates: members,
     })
+    stopRouter = () => router.stop()
     const remote = createRemoteAggregates(rpc)
     const calls = createPeerCalls({
       calls: createClientCalls(rpc),
@@ -119,6 +124,7 @@ export async function createPeerClient(options: PeerClientOptions): Promise<Peer
         return members()
       },
       reach,
+      isClosed: () => isClosed,
     })
 
     /** A client that has just connected may not know a peer of the DHT yet: an empty answer is asked for again. */

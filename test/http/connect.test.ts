@@ -139,6 +139,9 @@ t.test('through each kind of target the same things are done', async t => {
         'and nothing from before',
       )
       t.equal(new Set(ids).size, ids.length, 'each once')
+      const untilToken: string[] = []
+      for await (const { id } of client.subscribe({ from: token, until: paid.token })) untilToken.push(id)
+      t.ok(untilToken.includes(paid.events[0]?.id ?? ''), 'until a token')
     }
   })
 
@@ -171,6 +174,7 @@ t.test('a target that is none of the three is refused', async t => {
   await t.rejects(connect('http://127.0.0.1:1', short), { code: 'NODE_NOT_RUNNING' })
   await t.rejects(connect('/ip4/127.0.0.1/tcp/1', short), { code: 'PEER_UNREACHABLE' })
   await t.rejects(connect('/ip4/127.0.0.1/tcp/nonsense', short), { code: 'INVALID_ARGUMENT' })
+  await t.rejects(connect(folder, { timeoutMs: 0 }), { code: 'NON_POSITIVE_ARGUMENT' })
   const gone = AbortSignal.abort(new Error('changed my mind'))
   await t.rejects(connect(folder, { signal: gone }), { message: 'changed my mind' })
 })
@@ -249,4 +253,11 @@ t.test('another member stands in for the one that the client came through', asyn
     async () => (await client.query(balance, 'get', { id: 'acc-1' }))?.amount === 5,
     'another member answers queries',
   )
+  await client.close()
+  // One that tried on would try for an hour.
+  const patient = { timeoutMs: 3_600_000 }
+  const refused = { code: /^(SHUTTING_DOWN|UNAVAILABLE)$/ }
+  await t.rejects(client.execute(bankAccount, 'acc-1', deposit(1), patient), refused)
+  await t.rejects(client.query(balance, 'total', {}, patient), refused)
+  await t.rejects(client.publish({ type: 'RateChanged' }), refused)
 })

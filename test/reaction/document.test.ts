@@ -103,8 +103,10 @@ t.test('the config folder: a present once, and a report with a key for a large d
     [1, 2, 3, 4, 5].map(n => `bank_account/ann/${n}`),
     'feeds show no entries of ours',
   )
-  const audit = await node.query('balance', 'get', { id: 'ann' }, {})
-  t.match(audit, { amount: 1 })
+  await eventually(async () => {
+    const found = (await node.query('balance', 'get', { id: 'ann' })) as { readonly amount: number } | null
+    return found?.amount === 1
+  }, 'the query has seen all of it')
 })
 
 t.test('in the library', async t => {

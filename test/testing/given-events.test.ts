@@ -67,6 +67,25 @@ t.test('what a query keeps outside of its read model is found', async t => {
   )
 })
 
+t.test('what is remembered beside the transaction is found', async t => {
+  const known = new WeakMap<object, Set<string>>()
+  const remembering = defineQuery({
+    name: 'remembering',
+    init: db => void db.exec('create table seen (id text)'),
+    handle(_id, told, { db }) {
+      const ids = known.get(db) ?? new Set()
+      known.set(db, ids)
+      for (const { id } of told) {
+        if (!ids.has(id)) db.prepare('insert into seen values (?)').run(id)
+        ids.add(id)
+      }
+    },
+  })
+  await t.rejects(givenEvents(remembering, history).thenRedeliveryChangesNothing(), {
+    message: /^the read model of remembering, told each command again after a crash, is not/,
+  })
+})
+
 t.test('a handler that depends on how events are cut is found', async t => {
   const counting = defineQuery({
     name: 'counting',
