@@ -64,6 +64,8 @@ const handOverTimeoutMs = 5000
 const finishTimeoutMs = 5000
 /** Between the last answer and hanging up, for a node that has handed something over. */
 const lingerMs = 300
+/** Leaderships may still arrive during the first. */
+const handOverRoundsMax = 3
 
 /**
  * Starts a node. Resolves when it belongs to a cluster and takes commands. Throws GlynError: INVALID_ARGUMENT,
@@ -284,14 +286,17 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       state = 'stopping'
       log.info({}, 'node: stopping')
       await assembled.reactions.drain()
-      const { led, left } = await assembled.reconciler.handOver({ timeoutMs: handOverTimeoutMs })
-      if (left > 0) log.warn({ left }, 'node: some leaderships could not be handed over in time')
       const { host, router, leaderWait } = assembled
-      const isFinished = (): boolean =>
-        host.pendingCount() + router.underWay() + leaderWait.waiting() + appender.underWay() === 0
-      await waitUntil(isFinished, { clock, timeoutMs: finishTimeoutMs })
-      // That this node hangs up costs the others some time, just when they take up what they were handed.
-      if (led > left) await new Promise<void>(resolve => clock.after(lingerMs, resolve))
+      const isFinished = (): boolean => host.pendingCount() + router.underWay() + leaderWait.waiting() === 0
+      for (let round = 0; round < handOverRoundsMax; round += 1) {
+        const { led, left } = await assembled.reconciler.handOver({ timeoutMs: handOverTimeoutMs })
+        if (left > 0) log.warn({ left }, 'node: some leaderships could not be handed over in time')
+        await waitUntil(isFinished, { clock, timeoutMs: finishTimeoutMs })
+        if (led === left) break
+        // That this node hangs up costs the others some time, just when they take up what they were handed. And what was
+        // on its way to this node when it said goodbye arrives meanwhile.
+        await new Promise<void>(resolve => clock.after(lingerMs, resolve))
+      }
       await closeAll()
       log.info({}, 'node: stopped')
     }

@@ -207,6 +207,20 @@ t.test('nothing there yet, and a folder that does not exist', async t => {
   })
 })
 
+t.test('settings that are not allowed are a finding, and the rest is looked at all the same', async t => {
+  const folder = directoryOf(t)
+  await mkdir(join(folder, 'data'), { mode: 0o700 })
+  await mkdir(join(folder, 'config', 'aggregates'), { recursive: true })
+  await writeFile(join(folder, 'config', 'glyn.yaml'), 'partitions: many\ntopik: x\n')
+  await writeFile(join(folder, 'config', 'aggregates', 'broken.ts'), 'export default 3')
+  const { code, out } = await runCli(folder, ['doctor', '--json'])
+  t.equal(code, 1)
+  t.match(failures((JSON.parse(out) as { checks: DoctorCheck[] }).checks), [
+    /settings: .*topik.*topic \(did you mean that\?\).*; .*partitions is "many" \(from glyn\.yaml\); allowed: a whole number/,
+    /aggregates: .*broken\.ts/,
+  ])
+})
+
 t.test('the version of Node.js', async t => {
   t.match(checkNodeVersion('24.1.0'), { state: 'ok' })
   t.match(checkNodeVersion('22.18.0'), { state: 'ok' })

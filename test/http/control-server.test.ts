@@ -187,6 +187,7 @@ t.test('metrics count commands and look at the node', async t => {
   const text = await (await request(`${server.url}/metrics`)).body.text()
   t.match(text, 'glyn_commands_total{result="accepted"} 1')
   t.match(text, 'glyn_partitions_led 5')
+  t.match(text, 'glyn_aggregates_quarantined 0')
   t.match(text, 'glyn_query_lag_entries{query="sum"} 0')
   t.match(text, 'glyn_query_messages{query="sum",result="handled"} 1')
   t.match(text, 'glyn_members{reachable="false"} 0', 'a removed member is nobody whom anyone misses')

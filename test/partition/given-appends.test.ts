@@ -136,6 +136,20 @@ t.test(
   },
 )
 
+t.test('types whose code is not loaded may have any version, and are written on after a restart', async t => {
+  const store = holdable(createMemoryStore())
+  const newer = {
+    aggregate: { type: 'elsewhere', id: 'a' },
+    events: [{ type: 'Moved', version: 7, data: '{}' }],
+  }
+  const solo = await startSingleHost({ store })
+  t.match(await solo.host.append(partition, [given('', 0, 'x1', newer)]), [{ type: 'appended' }])
+  await solo.stop()
+  const again = await startSingleHost({ store })
+  t.teardown(() => again.stop())
+  t.match(await again.host.append(partition, [given('', 1, 'x2', newer)]), [{ type: 'appended' }])
+})
+
 t.test(
   'past the bound appends are refused one by one, and none overtakes another of its aggregate',
   async t => {

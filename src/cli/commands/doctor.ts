@@ -7,10 +7,9 @@ import { createControlClient } from '../../http/control-client.ts'
 import { controlSocketName } from '../../http/control-socket.ts'
 import type { DoctorCheck, DoctorProgress } from '../../node/doctor.ts'
 import type { NodeStatus } from '../../node/node-api.ts'
+import { checkSettings } from '../check-settings.ts'
 import { type CommandContext, createPaint, type Io, write, writeJson } from '../io.ts'
-import { loadSettings } from '../settings.ts'
 import { formatTable } from '../table.ts'
-import { sourcesOf } from '../target.ts'
 
 const examples = `
 Examples:
@@ -37,13 +36,12 @@ export function createDoctorCommand({ io, setExitCode }: CommandContext): Comman
     .option('--json', 'one JSON object')
     .addHelpText('after', examples)
     .action(async (flags: DoctorFlags) => {
-      const { settings, configDirectory } = loadSettings(['data-dir'], sourcesOf(io, flags))
-      const dataDirectory = resolve(io.cwd, settings['data-dir'])
+      const { check, dataDirectory, configDirectory } = checkSettings(io, flags)
       const { examine } = await import('../../node/doctor.ts')
       const bar = createBar(io)
       try {
         const options = { dataDirectory, configDirectory, deep: flags.deep === true, onProgress: bar.show }
-        const checks = await examine(options, await askNode(dataDirectory))
+        const checks = [check, ...(await examine(options, await askNode(dataDirectory)))]
         bar.close()
         const failed = checks.filter(({ state }) => state === 'failed').length
         if (flags.json === true)
