@@ -32,7 +32,7 @@ export function createConfig(folder: string): string {
 export async function startLibraryNode(
   folder: string,
   cleanUp: CleanUp,
-  options: Partial<Pick<NodeOptions, 'bootstrap' | 'role'>> = {},
+  options: Partial<Pick<NodeOptions, 'bootstrap' | 'role' | 'store'>> = {},
 ): Promise<NodeApi> {
   const node = await createNode({
     ...names,

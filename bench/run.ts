@@ -22,6 +22,7 @@ const measuredParts = [
   { name: 'one-node', title: 'glyn-node, one node', file: 'one-node.ts' },
   { name: 'three-nodes', title: 'glyn-node, three nodes', file: 'three-nodes.ts' },
   { name: 'postgres-store', title: 'PostgreSQL store, appends only', file: 'postgres-store.ts' },
+  { name: 'shared', title: 'glyn-node, one node on PostgreSQL', file: 'shared.ts' },
   { name: 'emmett', title: 'Emmett, PostgreSQL store', file: 'peers/emmett.ts' },
   { name: 'isolation', title: 'one node and a counting query', file: 'beside-counting.ts' },
   { name: 'isolation', title: 'the same, and a looping query', file: 'beside-looping.ts' },
@@ -87,7 +88,8 @@ async function bench(): Promise<number> {
     const machine = machineFacts({ date: new Date().toISOString(), folder })
     for (const { name, title, file } of measuredParts) {
       if (!isWanted(name)) continue
-      const missing = name === 'postgres-store' || name === 'emmett' ? postgresIsMissing() : null
+      const needsPostgres = name === 'postgres-store' || name === 'shared' || name === 'emmett'
+      const missing = needsPostgres ? postgresIsMissing() : null
       if (missing !== null) {
         notes.push(`${title}: not measured, because ${missing}`)
         continue
@@ -174,7 +176,7 @@ function runPartProcess<Result>(file: string, settings: BenchSettings): Promise<
 }
 
 function ratiosOf(parts: readonly MeasuredPart[], rebuild: RebuildResult | null): Ratio[] {
-  const [raw, one, three, postgres, emmett, counting, looping] = measuredParts.map(
+  const [raw, one, three, postgres, shared, emmett, counting, looping] = measuredParts.map(
     ({ title }) => parts.find(({ name }) => name === title)?.measurements ?? [],
   )
   const rate = (of: readonly Measurement[] | undefined, inFlight: number): number | undefined =>
@@ -193,6 +195,11 @@ function ratiosOf(parts: readonly MeasuredPart[], rebuild: RebuildResult | null)
     {
       name: 'appends of the PostgreSQL store / commands of Emmett, 32 in flight',
       value: divide(rate(postgres, 32), rate(emmett, 32)),
+      goal: 5,
+    },
+    {
+      name: 'one node on PostgreSQL / Emmett, 32 in flight',
+      value: divide(rate(shared, 32), rate(emmett, 32)),
       goal: 5,
     },
     {

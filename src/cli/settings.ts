@@ -159,7 +159,7 @@ export function loadSettings<const Name extends SettingName>(
 
 /** What stands between `//` and the last `@`, or in its place, may be a password. */
 const withoutSecret = (value: unknown): unknown =>
-  typeof value === 'string' ? value.replace(/(:\/*).*@/, '$1…@') : value
+  typeof value === 'string' ? value.replace(/(:\/*).*@/, '$1…@').replace(/(password=)[^&]*/gi, '$1…') : value
 
 function findValue(
   key: string,

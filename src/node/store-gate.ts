@@ -44,7 +44,9 @@ export function createStoreGate(init: {
         note(error)
         reject(error)
       })
-      work(ending.signal).then(
+      // A store that throws at once is no different from one whose promise rejects.
+      const answer = (async () => await work(ending.signal))()
+      answer.then(
         value => {
           cancel()
           failing = undefined

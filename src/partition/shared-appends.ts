@@ -28,7 +28,7 @@ export interface SharedAppends {
   add(unit: AppendUnit): void
   /** Takes back what waits of this owner and is not on its way, unsettled. */
   drop(lane: string, owner: object): readonly AppendUnit[]
-  /** Nothing is sent any more, and what is under way is not waited for. */
+  /** Nothing is sent any more: what waits fails, and what is on its way is not waited for. */
   stop(): void
 }
 
@@ -190,6 +190,9 @@ export function createSharedAppends(init: {
     },
     stop() {
       isStopped = true
+      const error = new GlynError('SHUTTING_DOWN', 'this node is stopping')
+      for (const lane of lanes.values())
+        for (const unit of lane.queue.splice(0)) unit.settle({ type: 'failed', error })
     },
   }
 }

@@ -121,3 +121,25 @@ t.test('the glyn.yaml that init copies is fine and holds the defaults', async t 
   const read = loadSettings(keys, { flags: { config }, env: {}, cwd })
   t.strictSame(read.settings, plain.settings)
 })
+
+t.test('a store may hold a password, and no complaint shows it', async t => {
+  const cwd = await createFolder(t)
+  const refused = (store: string): string => {
+    try {
+      loadSettings(['store'], { flags: { store }, env: {}, cwd })
+      return ''
+    } catch (error) {
+      return JSON.stringify([(error as GlynError).message, (error as GlynError).details])
+    }
+  }
+  t.equal(refused('postgres://bank:secret@db.example/bank'), '')
+  for (const store of [
+    'postgress://bank:secret@db/bank',
+    'mysql://bank:se@cret@db/bank',
+    'pg:bank:secret@db',
+    'mysql://db/bank?password=secret&x=1',
+  ]) {
+    t.match(refused(store), /store is .*allowed: sqlite, memory, postgres:\/\/user/)
+    t.notMatch(refused(store), /secret|cret/)
+  }
+})

@@ -8,7 +8,7 @@ import { postgresIsMissing, startPostgres } from '../support/postgres-server.ts'
 import { createWorkplace, eventually, type RealNode, repository, run, settled } from './real-node.ts'
 
 const accounts = 60
-const deposits = Number(process.env['GLYN_E2E_DEPOSITS'] ?? 3000)
+const deposits = Number(process.env['GLYN_E2E_DEPOSITS'] ?? 1500)
 
 interface Summary {
   readonly summary: { readonly accepted: number; readonly rejected: number; readonly failed: number }
