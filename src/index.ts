@@ -17,13 +17,16 @@ export type { Log, LogFields } from './core/log.ts'
 export type { Accepted, Outcome, Rejected } from './core/outcome.ts'
 export type { Position } from './core/position.ts'
 export type { NewQueryMessage, QueryMessage } from './core/query-message.ts'
+export { type Forgotten, forgottenEventType } from './core/system-types.ts'
 export { tokenOf } from './core/token.ts'
 export { createNode } from './node/create-node.ts'
 export type { Explanation, LeadershipChange, ReplicaExplanation } from './node/explanation.ts'
 export type {
   ExecuteOptions,
+  ForgetOptions,
   LeaveProgress,
   LoadedAggregate,
+  MemberMemory,
   MemberStatus,
   NodeApi,
   NodeStatus,
@@ -32,6 +35,7 @@ export type {
   PlacementStatus,
   PublishedMessage,
   ReadOptions,
+  SubjectReport,
   Subscription,
 } from './node/node-api.ts'
 export type { NodeOptions } from './node/node-options.ts'

@@ -53,6 +53,9 @@ export const errorTable = {
   QUERY_FAILED: kind(false, 1, 'The query stopped, or its question threw.'),
   QUERY_LAGGING: kind(true, 4, 'The query has not seen the position asked for within the deadline.'),
   AGGREGATE_FAILED: kind(false, 1, 'The code of the aggregate threw.'),
+  SUBJECT_FORGOTTEN: kind(false, 1, 'The subject was forgotten: nothing is stored for it any more.'),
+  KEY_UNAVAILABLE: kind(true, 4, 'The key of an event is not here, and no member that was asked has it.'),
+  EVENT_UNREADABLE: kind(false, 6, 'Encrypted data do not fit their key: they were changed or moved.'),
   MESSAGE_TOO_LARGE: kind(false, 2, 'A command or its events exceed the size limit.'),
   INTERNAL: kind(false, 1, 'A mistake of ours. Please report it.'),
 } as const satisfies Record<string, ErrorKind>

@@ -12,6 +12,7 @@ import type {
   NodeSubscribers,
   PlacementStatus,
   PublishedMessage,
+  SubjectReport,
 } from '../node/node-api.ts'
 import { type BatchConnection, openBatchConnection } from './batch-connection.ts'
 import { createHttpCalls, type HttpTarget } from './http-calls.ts'
@@ -41,6 +42,8 @@ export type RemoteNode = Pick<
   | 'placement'
   | 'explain'
   | 'removeMember'
+  | 'forget'
+  | 'forgetStatus'
   | 'leave'
   | 'cancelLeave'
 >
@@ -147,6 +150,18 @@ export function createControlClient(target: HttpTarget): ControlClient {
       const path = `/v1/members/${encodeURIComponent(peerId)}`
       // The node keeps the deadline, and says what is in the way.
       await calls.call({ method: 'DELETE', path, timeoutMs: defaultTimeoutMs + graceMs })
+    },
+    async forget(subject, { timeoutMs = defaultTimeoutMs, force = false, signal } = {}) {
+      const body = { subject, timeoutMs, force }
+      const path = '/v1/subjects/forget'
+      const answer = await calls.call({ method: 'POST', path, body, timeoutMs: timeoutMs + graceMs, signal })
+      return answer as SubjectReport
+    },
+    async forgetStatus(subject, { timeoutMs = defaultSubscribersTimeoutMs, signal } = {}) {
+      const body = { subject, timeoutMs }
+      const path = '/v1/subjects/status'
+      const answer = await calls.call({ method: 'POST', path, body, timeoutMs: timeoutMs + graceMs, signal })
+      return answer as SubjectReport
     },
     async leave({ signal, onProgress } = {}) {
       const body = await calls.stream({

@@ -18,6 +18,7 @@ import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
+import { openingFeed } from './node-erasure.ts'
 import { type CompleteNodeOptions, type NodeOptions, nodeDefaults } from './node-options.ts'
 import { assembleNode, type NodeParts, newClusterId } from './node-parts.ts'
 import { startQueries } from './node-queries.ts'
@@ -93,6 +94,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       mesh,
       rpc,
       store,
+      keys: directory.keys,
       clock,
       random: Math.random,
       log,
@@ -139,6 +141,8 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
     const { partitions } = settings
     assembled.startMembership()
     await settle(assembled, settings, { ...starting, clock })
+    // What was forgotten while this node was away must not be shown once more.
+    await assembled.erasure.whenReady()
     const queries = await startQueries({
       options,
       directory,
@@ -305,7 +309,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         ...createSqlApi(queries.host, token => parseAfter(token, partitions)),
       },
       subscribe: given =>
-        subscribeToFeed(assembled.feed, {
+        subscribeToFeed(openingFeed(assembled.feed, assembled.erasure.cipher), {
           ...given,
           closed: closed.signal,
           partitions: assembled.dataPartitions(),
@@ -340,6 +344,16 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         checkAggregateKey(aggregate)
         return await explainer.explain(aggregate, partitionOf(aggregate, partitions))
       },
+      forget: (subject, { timeoutMs = executeTimeoutMs, ...forgetOptions } = {}) =>
+        assembled.erasure.forget(subject, {
+          ...forgetOptions,
+          timeoutMs: checkPositive('timeoutMs', timeoutMs),
+        }),
+      forgetStatus: (subject, { timeoutMs = subscribersTimeoutMs, signal } = {}) =>
+        assembled.erasure.status(subject, {
+          timeoutMs: checkPositive('timeoutMs', timeoutMs),
+          ...(signal === undefined ? {} : { signal }),
+        }),
       async removeMember(peerId) {
         const node = assembled.state().nodes.get(peerId)
         if (node === undefined) {

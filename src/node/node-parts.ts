@@ -20,6 +20,7 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { controllerPartition, partitionOf } from '../core/partition-of.ts'
 import { peerIdOf } from '../core/replica-id.ts'
+import type { Erasure } from '../erasure/erasure.ts'
 import type { Mesh } from '../mesh/mesh.ts'
 import type { Rpc } from '../mesh/rpc.ts'
 import {
@@ -49,6 +50,8 @@ import { createLeaderTable, type LeaderTable } from '../registry/leader-table.ts
 import { createLeaderWait, type LeaderWait } from '../registry/leader-wait.ts'
 import { type PlacementRecord, placementRecordRules } from '../registry/placement-record.ts'
 import { createRouter, type Router } from '../registry/router.ts'
+import type { KeyStore } from '../store/key-store.ts'
+import { createMemoryKeyStore } from '../store/memory/memory-key-store.ts'
 import type { LocalStore } from '../store/store.ts'
 import { createChangeLog } from './change-log.ts'
 import { clusterView } from './cluster-view.ts'
@@ -56,6 +59,7 @@ import { type Contacts, createContacts } from './contacts.ts'
 import { createLocalPartitions } from './local-partitions.ts'
 import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
 import { createNoContact } from './no-contact.ts'
+import { assembleErasure, openingStore } from './node-erasure.ts'
 import { createRemoteAggregates, type RemoteAggregates, serveAggregates } from './remote-aggregates.ts'
 import { createTopicGate } from './topic-gate.ts'
 
@@ -63,6 +67,8 @@ export interface NodePartsInit {
   readonly mesh: Mesh
   readonly rpc: Rpc
   readonly store: LocalStore
+  /** In memory when left out. Closed by whoever opened it. */
+  readonly keys?: KeyStore
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -111,6 +117,7 @@ export interface NodeParts {
   readonly announcer: Announcer
   readonly publisher: Publisher
   readonly feed: Feed
+  readonly erasure: Erasure
   readonly inbox: MessageInbox
   readonly reactions: Reactions
   readonly contacts: Contacts
@@ -163,9 +170,17 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     listenerOf,
   })
   let failure: Error | undefined
+  const erasure = assembleErasure({
+    ...init,
+    keys: init.keys ?? createMemoryKeyStore(),
+    engine,
+    state,
+    partitions: () => dataPartitions().length,
+    host: () => host,
+  })
   const reactions = createReactions({
     environment: {
-      store,
+      store: openingStore(store, erasure.cipher),
       clock,
       log,
       execute: (partition, command) => host.execute(partition, command),
@@ -196,6 +211,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     clock,
     log,
     aggregates: new Map([...init.aggregates, ...ownAggregates]),
+    cipher: erasure.cipher,
     ...(init.actorsMax === undefined ? {} : { cache: { actorsMax: init.actorsMax } }),
   })
   const controller = createControllerLog({
@@ -324,6 +340,8 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     isConnected: peerId => mesh.isConnected(peerId),
     isStopping: peerId => membership.isStopping(peerId),
     sayGoodbye: () => membership.sayGoodbye(failure?.message),
+    mayChange: (partition, voters) =>
+      partition === controllerPartition || erasure.gate.mayChange(partition, voters),
     self: engine.id,
   })
   const self = (): ClusterNode => ({
@@ -427,6 +445,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
         term = change.term
         isLeader = change.role === 'leader'
         host.roleChanged(partition, change)
+        erasure.roleChanged(partition, { isLeader, canServe: change.canServe })
         follow(partition, change)
         locals.forget()
         table.changed(partition)
@@ -508,6 +527,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     announcer,
     publisher,
     feed,
+    erasure,
     inbox,
     reactions,
     contacts,
@@ -537,6 +557,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
       engine.start()
       feed.start()
       announcer.start()
+      erasure.start()
     },
     startMembership() {
       membership.start()
@@ -557,6 +578,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
       announcer.stop()
       publisher.stop()
       feed.stop()
+      erasure.stop()
       await reactions.close()
       router.stop()
       await engine.stop()

@@ -8,6 +8,7 @@ import { createQueryHost, type QueryHost } from '../query/query-host.ts'
 import { watchQueries } from '../query/watch-queries.ts'
 import { checkPositive } from './check-arguments.ts'
 import type { DataDirectory } from './data-directory.ts'
+import { openingFeed } from './node-erasure.ts'
 import type { CompleteNodeOptions } from './node-options.ts'
 import type { NodeParts } from './node-parts.ts'
 import type { QueriesApi } from './queries-api.ts'
@@ -85,7 +86,8 @@ export async function startQueries(init: {
   }
 }
 
-function eventSource({ feed }: NodeParts, databasePath: string | null): EventSource {
+function eventSource({ feed: sealed, erasure }: NodeParts, databasePath: string | null): EventSource {
+  const feed = openingFeed(sealed, erasure.cipher)
   return {
     heads: feed.heads,
     onAdvance: feed.onAdvance,

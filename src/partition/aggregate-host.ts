@@ -12,10 +12,12 @@ import { checkAggregateKey, checkName } from '../core/names.ts'
 import type { Accepted, Outcome } from '../core/outcome.ts'
 import { type CommandRecord, type StoredEvent, toStoredEvents } from '../core/record.ts'
 import { isSnapshotDue } from '../core/snapshot-policy.ts'
-import { isSystemType } from '../core/system-types.ts'
+import { subjectsOf } from '../core/subjects-of.ts'
+import { type Forgotten, forgetIdPrefix, forgottenEventType, isSystemType } from '../core/system-types.ts'
 import type { ConfirmedRead, RoleChange } from '../raft/raft.ts'
 import { encodeRecord } from '../store/record-codec.ts'
 import type { LocalStore } from '../store/store.ts'
+import { noCipher, type SealedRecord, type SubjectCipher } from '../store/subject-cipher.ts'
 import { createActorLoader } from './actor-loader.ts'
 import { type AggregateActor, actorBytes, rememberCommandId } from './aggregate-actor.ts'
 import { snapshotOf } from './aggregate-snapshot.ts'
@@ -25,6 +27,7 @@ import { createLeadership, type Leadership, type PendingCommand } from './leader
 import { acceptedWith, acceptedWithoutEvents, rejectedWith, replicasAt } from './outcomes.ts'
 import type { RaftEngine } from './raft-engine.ts'
 import { createReadBarrier } from './read-barrier.ts'
+import { again, TryAgain } from './try-again.ts'
 
 /** An aggregate's code and the name of that code: snapshots of other code are ignored. */
 export interface AggregateBinding {
@@ -38,6 +41,8 @@ export interface AggregateHostInit {
   readonly clock: Clock
   readonly log: Log
   readonly aggregates: ReadonlyMap<string, AggregateBinding>
+  /** For aggregates with a `subject`. */
+  readonly cipher?: SubjectCipher
   /** Bounds of the actors that wait for their next command. */
   readonly cache?: { readonly actorsMax?: number; readonly bytesMax?: number }
   /** Commands of one node that wait for their commit or their read. */
@@ -66,6 +71,8 @@ export interface AggregateHost {
   ): Promise<readonly StoredEvent[]>
   committed(partition: number, range: { readonly from: number; readonly to: number }): void
   roleChanged(partition: number, change: RoleChange): void
+  /** Keys of these aggregates were destroyed: no state in memory may go on knowing what they opened. */
+  forget(aggregates: readonly AggregateKey[]): void
   read(partition: number, read: ConfirmedRead): void
   /** Commands and reads under way. */
   pendingCount(): number
@@ -96,6 +103,7 @@ const defaultPendingBytesMax = 128 * 1024 * 1024
 
 export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   const { engine, store, clock, log } = init
+  const cipher = init.cipher ?? noCipher
   const pendingMax = init.pendingMax ?? defaultPendingMax
   const leaderships = new Map<number, Leadership>()
   /** What is committed and durable here, of every partition that this node holds. */
@@ -104,6 +112,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   let pendingTotal = 0
   let pendingBytes = 0
   let loadsTotal = 0
+  /** Grows with every call of `forget`. */
+  let forgets = 0
   const isCurrent = (leadership: Leadership): boolean => leaderships.get(leadership.partition) === leadership
   const barrier = createReadBarrier({ engine, clock, isCurrent })
   const loader = createActorLoader({ store, clock })
@@ -128,6 +138,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   ): AggregateActor | Promise<AggregateActor> {
     const name = actorName(key)
     const active = leadership.actors.get(name)
+    if (active?.isStale === true) throw tryWithoutIt(leadership, active)
     if (active !== undefined) return active
     const cached = idle.get(name)
     if (cached !== undefined && cached.term === leadership.term && cached.partition === leadership.partition)
@@ -135,7 +146,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const loading = leadership.loading.get(name)
     if (loading !== undefined) return held(leadership, loading)
     const { partition, term, commitIndex } = leadership
-    const found = loader.load({ key, ...binding, partition, term, throughIndex: commitIndex }, () =>
+    const forgetsBefore = forgets
+    const found = loader.load({ key, ...binding, partition, term, throughIndex: commitIndex, cipher }, () =>
       isCurrent(leadership),
     )
     if (!(found instanceof Promise)) {
@@ -147,6 +159,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       .then(actor => {
         if (actor === undefined || !isCurrent(leadership))
           throw notLeader(partition, engine.status(partition))
+        if (forgets !== forgetsBefore) throw new TryAgain('something was forgotten meanwhile', async () => {})
         leadership.actors.set(name, actor)
         return actor
       })
@@ -177,7 +190,16 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     leadership.actors.delete(name)
     // The cache asks for the size of what it does not hold yet, and the actor has grown.
     idle.delete(name)
-    idle.set(name, actor)
+    if (!actor.isStale) idle.set(name, actor)
+  }
+
+  /** When all that is under way on it is settled, it is let go, and the next one is loaded without what is forgotten. */
+  function tryWithoutIt(leadership: Leadership, actor: AggregateActor): TryAgain {
+    return new TryAgain(`${actor.key.type} ${actor.key.id} is about to forget something`, async () => {
+      const underWay = [...leadership.pending.values()].filter(pending => pending.actor === actor)
+      await Promise.allSettled(underWay.map(({ promise }) => promise))
+      await new Promise<void>(resolve => clock.soon(resolve))
+    })
   }
 
   function bindingOf(type: string): AggregateBinding {
@@ -194,7 +216,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     )
   }
 
-  async function execute(partition: number, envelope: CommandEnvelope): Promise<Outcome> {
+  async function executeOnce(partition: number, envelope: CommandEnvelope): Promise<Outcome> {
     checkAggregateKey(envelope.aggregate)
     checkName('command id', envelope.commandId)
     const binding = bindingOf(envelope.aggregate.type)
@@ -226,7 +248,9 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const keeper = envelope.keepsOutcome === true ? keeperOf(leadership, envelope) : undefined
     const kept = keeper === undefined ? undefined : keptBy(leadership, keeper, envelope.commandId)
     if (kept !== undefined) return fromKept(await kept, envelope)
-    const decided = decideOrFail(actor, envelope)
+    const decided = envelope.commandId.startsWith(forgetIdPrefix)
+      ? tellForgotten(actor, envelope.command.data as Forgotten)
+      : decideOrFail(actor, envelope)
     if (decided.type === 'failed' || decided.type === 'rejected' || decided.events.length === 0) {
       if (keeper !== undefined && decided.type !== 'failed') {
         const keeping = toKeep(decided, actor.proposedSequence)
@@ -318,7 +342,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       metadata: JSON.stringify(envelope.metadata),
       events: decided.events,
     }
-    const payload = encodeRecord(record)
+    const sealed = sealRecordOf(leadership, actor, record)
+    const payload = encodeRecord(sealed.record)
     if (payload.length > limits.entryBytesMax) {
       const text = `${actor.key.type}: ${envelope.command.type} yields ${payload.length} bytes; allowed: ${limits.entryBytesMax}`
       throw new GlynError('MESSAGE_TOO_LARGE', text)
@@ -335,6 +360,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       actor,
       record,
       stateAfter: decided.state,
+      keys: sealed.keys,
       bytes: payload.length,
       promise,
       resolve,
@@ -351,6 +377,22 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     pendingBytes += pending.bytes
     engine.touch(leadership.partition, { inFlight: pendingTotal })
     return pending
+  }
+
+  /** An aggregate without a `subject` pays nothing for those that have one. */
+  function sealRecordOf(
+    { partition }: Leadership,
+    { definition, key }: AggregateActor,
+    record: CommandRecord,
+  ): SealedRecord {
+    if (definition.subject === undefined) return { record, keys: [] }
+    const subjects = subjectsOf(definition, key.id, record.events)
+    const sealed = cipher.seal(partition, record, subjects)
+    if (sealed !== undefined) return sealed
+    const wanted = [...new Set(subjects)].filter(subject => subject !== undefined)
+    throw new TryAgain(`${key.type} ${key.id}: its keys are not durable yet`, () =>
+      cipher.prepare(partition, key, wanted),
+    )
   }
 
   function committed(partition: number, range: { readonly from: number; readonly to: number }): void {
@@ -377,7 +419,10 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       pendingBytes -= pending.bytes
       advance(leadership, pending, index)
       const replicas = 1 + matches.filter(match => match >= index).length
-      const rows = toStoredEvents(pending.record, { partition: leadership.partition, index })
+      const rows = withKeys(
+        toStoredEvents(pending.record, { partition: leadership.partition, index }),
+        pending.keys,
+      )
       pending.resolve(acceptedWith(rows, { replicas, isReplayed: false }))
     }
   }
@@ -389,6 +434,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     actor.committedSequence = record.firstSequence + record.events.length - 1
     actor.committedIndex = index
     rememberCommandId(actor, record.commandId)
+    for (const key of pending.keys) if (key !== undefined) actor.keys.add(key)
     if (isSnapshotDue(actor.definition.snapshotEvery, { from, to: actor.committedSequence })) snapshot(actor)
     letGo(leadership, actor)
   }
@@ -396,7 +442,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   function snapshot(actor: AggregateActor): void {
     const definition = init.aggregates.get(actor.key.type)?.definitionId
     if (definition === undefined) return
-    const made = snapshotOf(actor, { definition, timeMs: clock.wallTime() }, log)
+    const made = snapshotOf(actor, { definition, timeMs: clock.wallTime() }, log, cipher)
     if (made === undefined) return
     actor.stateBytes = made.state.length
     engine.writeSnapshot(made)
@@ -410,7 +456,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   ): Accepted | undefined {
     if (!actor.commandIds.has(commandId) && actor.knowsAllCommandIds) return undefined
     const { partition, commitIndex } = leadership
-    const rows = store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex })
+    const found = store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex })
+    const rows = found.map(cipher.open)
     const last = rows.at(-1)
     if (last === undefined) return undefined
     const replicas = replicasAt(engine.status(partition), last.index)
@@ -445,32 +492,54 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     for (const name of leadership.actors.keys()) idle.delete(name)
   }
 
-  return {
-    execute,
-    async load(partition, aggregate) {
-      checkAggregateKey(aggregate)
-      const binding = bindingOf(aggregate.type)
-      const leadership = leadershipOf(partition)
-      refuseOverload()
-      await barrier.pass(leadership)
-      const found = actorOf(leadership, aggregate, binding)
-      const actor = found instanceof Promise ? await found : found
-      if (found instanceof Promise) letGo(leadership, actor)
-      const { committedState, committedSequence } = actor
-      return {
-        state: asRemote(aggregate.type, committedState),
-        sequence: committedSequence,
-        index: leadership.commitIndex,
+  async function loadOnce(partition: number, aggregate: AggregateKey): Promise<LoadedState> {
+    checkAggregateKey(aggregate)
+    const binding = bindingOf(aggregate.type)
+    const leadership = leadershipOf(partition)
+    refuseOverload()
+    await barrier.pass(leadership)
+    const found = actorOf(leadership, aggregate, binding)
+    const actor = found instanceof Promise ? await found : found
+    if (found instanceof Promise) letGo(leadership, actor)
+    const { committedState, committedSequence } = actor
+    return {
+      state: asRemote(aggregate.type, committedState),
+      sequence: committedSequence,
+      index: leadership.commitIndex,
+    }
+  }
+
+  async function loadEventsOnce(
+    partition: number,
+    aggregate: AggregateKey,
+    range: { readonly fromSequence: number; readonly limit: number },
+  ): Promise<readonly StoredEvent[]> {
+    checkAggregateKey(aggregate)
+    bindingOf(aggregate.type)
+    const leadership = leadershipOf(partition)
+    refuseOverload()
+    await barrier.pass(leadership)
+    const { commitIndex } = leadership
+    return store.readAggregate(aggregate, { partition, ...range, throughIndex: commitIndex }).map(cipher.open)
+  }
+
+  function forget(aggregates: readonly AggregateKey[]): void {
+    forgets += 1
+    for (const name of aggregates.map(actorName)) {
+      idle.delete(name)
+      for (const { actors } of leaderships.values()) {
+        const active = actors.get(name)
+        if (active !== undefined) active.isStale = true
       }
-    },
-    async loadEvents(partition, aggregate, range) {
-      checkAggregateKey(aggregate)
-      bindingOf(aggregate.type)
-      const leadership = leadershipOf(partition)
-      refuseOverload()
-      await barrier.pass(leadership)
-      return store.readAggregate(aggregate, { partition, ...range, throughIndex: leadership.commitIndex })
-    },
+    }
+  }
+
+  return {
+    execute: (partition, envelope) => again({ cipher, clock }, () => executeOnce(partition, envelope)),
+    load: (partition, aggregate) => again({ cipher, clock }, () => loadOnce(partition, aggregate)),
+    loadEvents: (partition, aggregate, range) =>
+      again({ cipher, clock }, () => loadEventsOnce(partition, aggregate, range)),
+    forget,
     committed,
     roleChanged,
     read(partition, read) {
@@ -495,6 +564,28 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     pendingCount: () => pendingTotal + barrier.count() + loadsTotal,
   }
 }
+
+/** As a later reader gets them. */
+const withKeys = (
+  rows: readonly StoredEvent[],
+  keys: readonly (string | undefined)[],
+): readonly StoredEvent[] =>
+  keys.length === 0
+    ? rows
+    : rows.map((row, place) => {
+        const key = keys[place]
+        return key === undefined ? row : { ...row, key }
+      })
+
+/** Of an aggregate that has no events there is nothing to tell. */
+const tellForgotten = (actor: AggregateActor, forgotten: Forgotten): Decided => ({
+  type: 'accepted',
+  events:
+    actor.proposedSequence === 0
+      ? []
+      : [{ type: forgottenEventType, version: 1, data: JSON.stringify(forgotten) }],
+  state: actor.proposedState,
+})
 
 /** A command id counts per aggregate: people use one for both sides of a transfer. */
 const underWayKey = ({ type, id }: AggregateKey, commandId: string): string =>
