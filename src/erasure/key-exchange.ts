@@ -203,7 +203,8 @@ export function createKeyExchange(init: KeyExchangeInit): KeyExchange {
     } catch (error) {
       peer.agreedAt = undefined
       if (isStopped) return
-      const isExpected = hasCode(error, 'TIMEOUT', 'PEER_UNREACHABLE', 'OUTCOME_UNKNOWN', 'UNAVAILABLE')
+      // A newcomer is a member here before it is one there.
+      const isExpected = hasCode(error, ...passing)
       log[isExpected ? 'debug' : 'warn']({ peerId, error: String(error) }, 'keys: they could not be compared')
     } finally {
       peer.isComparing = false
@@ -358,6 +359,8 @@ export function createKeyExchange(init: KeyExchangeInit): KeyExchange {
     },
   }
 }
+
+const passing = ['TIMEOUT', 'PEER_UNREACHABLE', 'OUTCOME_UNKNOWN', 'UNAVAILABLE', 'UNAUTHORIZED'] as const
 
 /** Both lists go on after the same item: what comes twice is known already. */
 async function* pagesOf(read: (after: string) => Promise<KnownKeys>): AsyncGenerator<KnownKeys> {

@@ -84,8 +84,9 @@ export function createTombstones(init: {
       await store.markTold([id])
       return true
     } catch (error) {
-      // The next leader tells it.
-      if (hasCode(error, 'NOT_LEADER', 'SHUTTING_DOWN')) return true
+      if (hasCode(error, 'SHUTTING_DOWN')) return true
+      // The next leader tells it, unless that is this node, which does not serve yet.
+      if (hasCode(error, 'NOT_LEADER')) return !init.leads(init.partitionOf(aggregate))
       const text = `forgetting: ${aggregate.type} ${aggregate.id} could not be told: ${String(error)}; tried again`
       log[hasCode(error, 'OUTCOME_UNKNOWN', 'OVERLOADED', 'UNAVAILABLE') ? 'debug' : 'warn']({}, text)
       return false

@@ -11,6 +11,7 @@ import { createRpc } from '../../src/mesh/create-rpc.ts'
 import { createMemoryNetwork, type MemoryNetwork } from '../../src/mesh/memory/memory-mesh.ts'
 import { assembleNode, type NodeParts, type NodePartsInit } from '../../src/node/node-parts.ts'
 import { systemClock } from '../../src/node/system-clock.ts'
+import type { KeyStore } from '../../src/store/key-store.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
 import type { LocalStore } from '../../src/store/store.ts'
 
@@ -68,6 +69,8 @@ export interface MemoryCluster {
       /** In place of those of the mesh. */
       addresses?: readonly string[]
       noContact?: NodePartsInit['noContact']
+      /** New ones in memory when left out. */
+      keys?: KeyStore
     },
   ): Promise<MemoryNode>
   stop(): Promise<void>
@@ -99,6 +102,7 @@ export function createMemoryCluster(
         signal = AbortSignal.timeout(60_000),
         addresses,
         noContact,
+        keys,
       } = {},
     ) {
       const real = network.createMesh({ peerId })
@@ -125,6 +129,7 @@ export function createMemoryCluster(
         ),
         settings: () => settings,
         ...(noContact === undefined ? {} : { noContact }),
+        ...(keys === undefined ? {} : { keys }),
         onFatal: error => {
           failures.push(error)
         },

@@ -98,13 +98,15 @@ t.test('bytes that no row speaks of, as a crash leaves them, are no key and in n
   const key = createSubjectKey('ann'.padEnd(43, 'x'), account)
   await first.join({ keys: [key], forgotten: [] })
   await first.close()
-  writeFileSync(keyBytesPath(directory), new Uint8Array(45).fill(7), { flag: 'a' })
+  const left = new Uint8Array(45).fill(7)
+  writeFileSync(keyBytesPath(directory), left, { flag: 'a' })
   const second = await openSqliteKeyStore({ directory })
   t.teardown(() => second.close())
   const next = createSubjectKey('bob'.padEnd(43, 'x'), account)
   await second.join({ keys: [next], forgotten: [] })
   t.same(second.find(key.id), key)
   t.same(second.find(next.id), next)
+  t.same(filesWith(directory, left.subarray(0, 13)), [], 'they may have been a key once')
 })
 
 t.test('a reader on another connection sees at once what is destroyed', async t => {
@@ -118,6 +120,15 @@ t.test('a reader on another connection sees at once what is destroyed', async t 
   t.same(reader.find(key.id), key)
   await store.join({ keys: [], forgotten: [key.subject] })
   t.equal(reader.find(key.id)?.key, null)
+})
+
+t.test('without its bytes, a file of keys is refused', async t => {
+  const directory = newDirectory(t)
+  const first = await openSqliteKeyStore({ directory })
+  await first.join({ keys: [createSubjectKey('ann'.padEnd(43, 'x'), account)], forgotten: [] })
+  await first.close()
+  rmSync(keyBytesPath(directory))
+  await t.rejects(openSqliteKeyStore({ directory }), { code: 'STORE_CORRUPT', message: /keys\.bin.*missing/ })
 })
 
 t.test('a file of another program is refused', async t => {

@@ -1,5 +1,5 @@
 // Writes keys and overwrites them. Every step leaves something that the next start can finish.
-import { closeSync, fdatasyncSync, fstatSync, fsyncSync, openSync, writeSync } from 'node:fs'
+import { closeSync, fdatasyncSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { GlynError } from '../../core/errors.ts'
 import { type KnownKeys, type SubjectKey, subjectsToForget } from '../key-store.ts'
@@ -47,16 +47,39 @@ export function openSqliteKeyWriter(directory: string): SqliteKeyWriter {
   const toWipe = database.prepare<[], { readonly id: string; readonly slot: number }>(
     'select id, slot from keys where destroyed = 1 and slot is not null',
   )
+  const usedFrom = database
+    .prepare<[number], number>('select slot from keys where slot is not null and slot >= ?')
+    .pluck()
   const forgetSlot = database.prepare<[string]>('update keys set slot = null where id = ?')
   const tell = database.prepare<[string]>('update keys set told = 1 where id = ?')
 
-  /** Bytes first: a row never points to a key that is not there. Those that nothing points to are no key. */
+  const slotsOfFile = (): number => Math.ceil(fstatSync(bytes).size / keyBytes)
+
+  /** Bytes first: a row never points to a key that is not there. */
   function writeBytes(keys: readonly Uint8Array[]): number {
-    const firstSlot = Math.ceil(fstatSync(bytes).size / keyBytes)
+    const firstSlot = slotsOfFile()
     if (keys.length === 0) return firstSlot
     writeAll(bytes, Buffer.concat(keys), firstSlot * keyBytes)
     fdatasyncSync(bytes)
     return firstSlot
+  }
+
+  /** Bytes that no row points to would outlive their key: what a crash, or a failed transaction, left of it. */
+  function wipeUnused(fromSlot: number): void {
+    const used = new Set(usedFrom.all(fromSlot))
+    const slots = slotsOfFile()
+    const zeros = Buffer.alloc(keyBytes)
+    const slot = Buffer.alloc(keyBytes)
+    let hasWiped = false
+    for (let place = fromSlot; place < slots; place += 1) {
+      if (used.has(place)) continue
+      slot.fill(0)
+      readSync(bytes, slot, 0, keyBytes, place * keyBytes)
+      if (slot.equals(zeros)) continue
+      writeAll(bytes, zeros, place * keyBytes)
+      hasWiped = true
+    }
+    if (hasWiped) fdatasyncSync(bytes)
   }
 
   /** A row that says `destroyed` first: after a crash the next start overwrites what is left. */
@@ -83,6 +106,20 @@ export function openSqliteKeyWriter(directory: string): SqliteKeyWriter {
       if (isKnown.get(key.id) === undefined && !fresh.has(key.id)) fresh.set(key.id, key)
     }
     const live = [...fresh.values()].filter(key => !isGone(key))
+    const slotsBefore = slotsOfFile()
+    try {
+      return record(forgotten, fresh, live)
+    } catch (error) {
+      wipeUnused(slotsBefore)
+      throw error
+    }
+  }
+
+  function record(
+    forgotten: readonly string[],
+    fresh: ReadonlyMap<string, SubjectKey>,
+    live: readonly SubjectKey[],
+  ): KeyChanges {
     let slot = writeBytes(live.flatMap(({ key }) => (key === null ? [] : [key])))
     const destroyed: SubjectKey[] = []
     const added: { readonly id: string; readonly isDestroyed: boolean }[] = []
@@ -92,12 +129,8 @@ export function openSqliteKeyWriter(directory: string): SqliteKeyWriter {
           insertForgotten.run(subject)
           for (const row of liveOf.all(subject)) {
             destroy.run(row.id)
-            destroyed.push({
-              id: row.id,
-              subject,
-              aggregate: { type: row.type, id: row.aggregateId },
-              key: null,
-            })
+            const aggregate = { type: row.type, id: row.aggregateId }
+            destroyed.push({ id: row.id, subject, aggregate, key: null })
           }
         }
         const slots = new Map(live.map(({ id }) => [id, slot++]))
@@ -112,6 +145,15 @@ export function openSqliteKeyWriter(directory: string): SqliteKeyWriter {
     return { added, destroyed, forgotten }
   }
 
+  const lastUsed = Number(database.prepare('select max(slot) from keys').pluck().get() ?? -1)
+  if ((lastUsed + 1) * keyBytes > fstatSync(bytes).size) {
+    throw new GlynError(
+      'STORE_CORRUPT',
+      `keys ${keyBytesPath(directory)}: it is missing, or shorter than keys.db says; put back the two files that belong together, ` +
+        'or let this node join again with an empty directory: other nodes have all keys',
+    )
+  }
+  wipeUnused(0)
   wipe()
   return {
     join,
