@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { partitionOf } from '../src/core/partition-of.ts'
 import { createCommandId } from '../src/node/command-id.ts'
+import { createKindsOfLog } from '../src/store/sqlite/event-kinds.ts'
 import { migrate, migrations } from '../src/store/sqlite/sqlite-schema.ts'
 import { createTailFold } from '../src/store/sqlite/tail-fold.ts'
 import { newPartition, type WrittenPartition } from '../src/store/sqlite/written-partition.ts'
@@ -77,6 +78,7 @@ function createGroupCommit(database: Database.Database, accounts: number): (size
     lastId: () => next,
     writePartition: (partition, { foldedIndex, foldedEvents }) =>
       writeRow.run(partition, foldedIndex, foldedIndex, foldedEvents),
+    kinds: createKindsOfLog(database),
     onPurged: () => {},
   })
   for (const [partition] of written) writeRow.run(partition, 0, 0, 0)

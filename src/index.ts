@@ -8,6 +8,7 @@ export {
   type Rejection,
   reject,
   type Upcast,
+  type UpcastChain,
 } from './core/aggregate.ts'
 export type { AggregateKey, Command, Metadata } from './core/command.ts'
 export { type ErrorBody, type ErrorCode, GlynError, isGlynError } from './core/errors.ts'
@@ -17,13 +18,27 @@ export type { Log, LogFields } from './core/log.ts'
 export type { Accepted, Outcome, Rejected } from './core/outcome.ts'
 export type { Position } from './core/position.ts'
 export type { NewQueryMessage, QueryMessage } from './core/query-message.ts'
+export type { RecordedEvent, StoredEvent } from './core/record.ts'
 export { type Forgotten, forgottenEventType } from './core/system-types.ts'
 export { tokenOf } from './core/token.ts'
 export { createNode } from './node/create-node.ts'
 export type { Explanation, LeadershipChange, ReplicaExplanation } from './node/explanation.ts'
 export type {
+  AggregateSnapshot,
+  AggregateStats,
+  InspectionApi,
+  RebuildOptions,
+  RebuiltSnapshot,
+  SnapshotDifference,
+  SnapshotRebuildProgress,
+  SnapshotRebuildSummary,
+  SystemStats,
+} from './node/inspection.ts'
+export type {
   ExecuteOptions,
   ForgetOptions,
+  GivenAppend,
+  GivenAppendResult,
   LeaveProgress,
   LoadedAggregate,
   MemberMemory,
@@ -43,6 +58,7 @@ export type { ParkedApi, ParkedOptions } from './node/parked-api.ts'
 export { createPeerClient, type PeerClient, type PeerClientOptions } from './node/peer-client.ts'
 export type { QueriesApi } from './node/queries-api.ts'
 export type { SqlApi, SqlOptions } from './node/sql-api.ts'
+export type { QuarantinedAggregate, QuarantineStatus } from './partition/quarantine.ts'
 export { defineAnswer, defineQuery } from './query/define-query.ts'
 export type { ParkedList, ParkedOutcome, ParkedSelection, ParkedSummary } from './query/parked-operations.ts'
 export type {
@@ -81,3 +97,15 @@ export {
   type ProcessRejection,
 } from './reaction/define-process.ts'
 export type { ReactionStatus } from './reaction/reactions.ts'
+export { checkAppends } from './store/check-append.ts'
+export type { PostgresOptions } from './store/postgres/postgres-options.ts'
+export { postgresStore } from './store/postgres/postgres-store.ts'
+export type {
+  Append,
+  AppendOptions,
+  AppendResult,
+  SharedSnapshot,
+  SharedStatistics,
+  SharedStore,
+  StoreBinding,
+} from './store/shared-store.ts'

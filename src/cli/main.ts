@@ -30,6 +30,16 @@ const commands: readonly { readonly name: string; readonly summary: string; read
     load: async context => (await import('./commands/events.ts')).createEventsCommand(context),
   },
   {
+    name: 'stats',
+    summary: 'show what a node, or one aggregate, amounts to',
+    load: async context => (await import('./commands/stats.ts')).createStatsCommand(context),
+  },
+  {
+    name: 'snapshot',
+    summary: 'show the snapshot of an aggregate, or make snapshots again',
+    load: async context => (await import('./commands/snapshot.ts')).createSnapshotCommand(context),
+  },
+  {
     name: 'query',
     summary: 'ask a query a question',
     load: async context => (await import('./commands/query.ts')).createQueryCommand(context),
@@ -85,9 +95,34 @@ const commands: readonly { readonly name: string; readonly summary: string; read
     load: async context => (await import('./commands/explain.ts')).createExplainCommand(context),
   },
   {
+    name: 'doctor',
+    summary: 'check an installation: files, history, disk, keys, members',
+    load: async context => (await import('./commands/doctor.ts')).createDoctorCommand(context),
+  },
+  {
     name: 'recover',
     summary: 'go on with what is left after a majority of the nodes is lost for good',
     load: async context => (await import('./commands/recover.ts')).createRecoverCommand(context),
+  },
+  {
+    name: 'export',
+    summary: 'write the events of a store to a file',
+    load: async context => (await import('./commands/export.ts')).createExportCommand(context),
+  },
+  {
+    name: 'import',
+    summary: 'read the events of an export into a running node',
+    load: async context => (await import('./commands/import.ts')).createImportCommand(context),
+  },
+  {
+    name: 'backup',
+    summary: 'write the history of the whole cluster into one file, or verify such a file',
+    load: async context => (await import('./commands/backup.ts')).createBackupCommand(context),
+  },
+  {
+    name: 'restore',
+    summary: 'make a new data directory from a backup',
+    load: async context => (await import('./commands/restore.ts')).createRestoreCommand(context),
   },
   {
     name: 'init',

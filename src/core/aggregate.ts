@@ -1,5 +1,6 @@
 // Aggregates: a type, an empty state, `handle` that decides and `apply` that remembers.
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { checkChains } from './check-chains.ts'
 import type { Command } from './command.ts'
 import { GlynError } from './errors.ts'
 import type { DomainEvent } from './event.ts'
@@ -25,6 +26,9 @@ export type Decision<Event> = Event | readonly Event[] | Rejection
 /** Lifts the data of an event from one version to the next. Pure. */
 export type Upcast = (data: unknown) => unknown
 
+/** `[v1ToV2, v2ToV3]`, or the same by the version that each lifts: `{ 1: v1ToV2, 2: v2ToV3 }`. */
+export type UpcastChain = readonly Upcast[] | { readonly [fromVersion: number]: Upcast }
+
 export interface Aggregate<State, Cmd extends Command = Command, Event extends DomainEvent = DomainEvent> {
   readonly type: string
   readonly emptyState: State
@@ -36,8 +40,13 @@ export interface Aggregate<State, Cmd extends Command = Command, Event extends D
   readonly snapshotEvery?: number
   /** Schemas by command type. When given, other command types are refused before they reach `handle`. */
   readonly commands?: { readonly [Type in Cmd['type']]?: StandardSchemaV1 }
-  /** By event type: `upcast[0]` lifts version 1 to 2, and so on. */
-  readonly upcast?: { readonly [Type in Event['type']]?: readonly Upcast[] }
+  /**
+   * The chain of each type of event whose schema has changed, without a gap. New events are written with the version that
+   * the chain ends at, 1 without a chain.
+   */
+  readonly upcast?: { readonly [Type in Event['type']]?: UpcastChain }
+  /** All types of events there are. When given, an event of another type is a mistake: in `handle`, and in the history. */
+  readonly events?: readonly Event['type'][]
   /**
    * Whom the data of an event are about: they are stored encrypted with a key of this subject, and can be forgotten with it.
    * Undefined: they rest as they are. Pure. A name of 1 to 256 bytes, best one that says nothing: `customer-4711`.
@@ -66,7 +75,7 @@ export function checkAggregate(value: unknown): asserts value is AnyAggregate {
     throw new GlynError('INVALID_ARGUMENT', `aggregate: ${field} is ${describe(found)}; allowed: ${allowed}`)
   }
   if (typeof value !== 'object' || value === null) return complain('the definition', value, 'an object')
-  const { type, handle, apply, snapshotEvery, commands, upcast, subject, forgotten } = value as Record<
+  const { type, handle, apply, snapshotEvery, commands, subject, forgotten } = value as Record<
     string,
     unknown
   >
@@ -92,10 +101,11 @@ export function checkAggregate(value: unknown): asserts value is AnyAggregate {
       `aggregate ${String(type)}: snapshotEvery is ${describe(snapshotEvery)}; allowed: a positive integer`,
     )
   }
-  for (const [name, map] of Object.entries({ commands, upcast })) {
-    if (map !== undefined && (typeof map !== 'object' || map === null))
-      complain(name, map, 'an object by type')
-  }
+  if (commands !== undefined && (typeof commands !== 'object' || commands === null))
+    complain('commands', commands, 'an object by type')
+  checkChains(value as { events?: unknown; upcast?: unknown }, (field, found, allowed) =>
+    complain(`${String(type)}: ${field}`, found, allowed),
+  )
 }
 
 export const namePattern = /^[A-Za-z][A-Za-z0-9_.-]{0,127}$/

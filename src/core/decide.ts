@@ -8,6 +8,7 @@ import type { RecordedEvent } from './record.ts'
 import { schemaIssues } from './schema-issues.ts'
 import { isLikeSealed, sealedField } from './sealed-data.ts'
 import { type Forgotten, forgottenEventType } from './system-types.ts'
+import { currentVersion, liftEvent, type Misfit, messageOf, misfitOf } from './upcast.ts'
 
 export type Decided =
   | { readonly type: 'rejected'; readonly rejection: Rejection }
@@ -40,14 +41,16 @@ export function decide(aggregate: AnyAggregate, state: unknown, command: Command
   return { type: 'accepted', events, state: next }
 }
 
-/** `apply`, after the event was lifted to its newest version. Throws AGGREGATE_FAILED. */
+/** `apply`, after the event was lifted to its newest version. Throws AGGREGATE_FAILED with `details: { misfit }`. */
 export function applyEvent(aggregate: AnyAggregate, state: unknown, event: Required<DomainEvent>): unknown {
   if (event.type === forgottenEventType) return applyForgotten(aggregate, state, event.data as Forgotten)
+  const lifted = liftEvent(aggregate, event)
   try {
-    return aggregate.apply(state, upcast(aggregate, event)) as unknown
+    return aggregate.apply(state, lifted) as unknown
   } catch (cause) {
     const text = `${aggregate.type}: apply(${event.type} v${event.version}) threw: ${messageOf(cause)}`
-    throw new GlynError('AGGREGATE_FAILED', text, { cause })
+    const details = { misfit: 'apply-failed' satisfies Misfit }
+    throw new GlynError('AGGREGATE_FAILED', text, { cause, details })
   }
 }
 
@@ -58,7 +61,8 @@ function applyForgotten(aggregate: AnyAggregate, state: unknown, { type }: Forgo
     return aggregate.forgotten(state, type) as unknown
   } catch (cause) {
     const text = `${aggregate.type}: forgotten(${type}) threw: ${messageOf(cause)}`
-    throw new GlynError('AGGREGATE_FAILED', text, { cause })
+    const details = { misfit: 'apply-failed' satisfies Misfit }
+    throw new GlynError('AGGREGATE_FAILED', text, { cause, details })
   }
 }
 
@@ -105,7 +109,7 @@ function record(aggregate: AnyAggregate, command: Command, event: unknown): Reco
   }
   if (typeof event !== 'object' || event === null)
     return complain(`${String(event)}; allowed: { type, data }`)
-  const { type, data, version = 1 } = event as Partial<DomainEvent>
+  const { type, data } = event as Partial<DomainEvent>
   if (typeof (event as { then?: unknown }).then === 'function') {
     return complain('a promise; allowed: events, because handle is synchronous')
   }
@@ -114,8 +118,18 @@ function record(aggregate: AnyAggregate, command: Command, event: unknown): Reco
     return complain(`an event type of ${bytesOf(type)} bytes; allowed: ${limits.nameBytesMax}`)
   }
   if (type === forgottenEventType) return complain(`${type}, which only glyn-node itself writes`)
+  const newest = currentVersion(aggregate, type)
+  const { version = newest } = event as Partial<DomainEvent>
   if (!Number.isSafeInteger(version) || version < 1)
     return complain(`${type} with version ${String(version)}`)
+  const misfit = misfitOf(aggregate, { type, version })
+  if (misfit === 'unknown-type')
+    return complain(`${type}; its events allow: ${(aggregate.events ?? []).join(', ')}`)
+  if (misfit === 'unknown-version') {
+    const allowed =
+      newest === 1 ? '1, because it has no upcast chain' : `1 to ${newest}, as its upcast chain says`
+    return complain(`${type} with version ${version}; allowed: ${allowed}`)
+  }
   let text: string
   try {
     text =
@@ -135,22 +149,7 @@ function record(aggregate: AnyAggregate, command: Command, event: unknown): Reco
   return { type, version, data: text }
 }
 
-function upcast(aggregate: AnyAggregate, event: Required<DomainEvent>): Required<DomainEvent> {
-  const upcasts = aggregate.upcast as Record<string, readonly ((data: unknown) => unknown)[]> | undefined
-  if (upcasts === undefined || !Object.hasOwn(upcasts, event.type)) return event
-  const steps = upcasts[event.type]
-  if (steps === undefined) return event
-  let { data, version } = event
-  for (const step of steps.slice(version - 1)) {
-    data = step(data)
-    version += 1
-  }
-  return { type: event.type, version, data }
-}
-
 const isRejection = (decision: unknown): decision is Rejection =>
   typeof decision === 'object' && decision !== null && 'rejected' in decision && decision.rejected === true
 
 const bytesOf = (text: string): number => new TextEncoder().encode(text).length
-
-const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

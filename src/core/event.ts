@@ -2,7 +2,7 @@
 import type { AggregateKey, Metadata } from './command.ts'
 import type { Position } from './position.ts'
 
-/** An event as a domain writes it. `version` is the version of its schema, 1 when left out. */
+/** An event as a domain writes it. `version` is the version of its schema, the newest of its chain when left out. */
 export interface DomainEvent<Type extends string = string, Data = unknown> {
   readonly type: Type
   readonly data: Data

@@ -14,8 +14,11 @@ import type {
   PublishedMessage,
   SubjectReport,
 } from '../node/node-api.ts'
+import { sendAppends } from './append-call.ts'
+import { readBackupBytes } from './backup-call.ts'
 import { type BatchConnection, openBatchConnection } from './batch-connection.ts'
 import { createHttpCalls, type HttpTarget } from './http-calls.ts'
+import { createInspectionClient } from './inspection-client.ts'
 import { createQueriesClient } from './queries-client.ts'
 import { readLineGroups } from './read-lines.ts'
 import { statusOfRejection } from './status-of-error.ts'
@@ -31,13 +34,19 @@ const leaveSilenceMsMax = 15_000
 export type RemoteNode = Pick<
   NodeApi,
   | 'execute'
+  | 'append'
   | 'loadAggregate'
   | 'loadEvents'
+  | 'latestSnapshot'
+  | 'aggregateStats'
+  | 'systemStats'
+  | 'rebuildSnapshots'
   | 'query'
   | 'queries'
   | 'subscribe'
   | 'publish'
   | 'subscribers'
+  | 'backup'
   | 'status'
   | 'placement'
   | 'explain'
@@ -74,6 +83,8 @@ export function createControlClient(target: HttpTarget): ControlClient {
       )
       return answer as Outcome
     },
+    append: (appends, { timeoutMs = defaultTimeoutMs, signal } = {}) =>
+      sendAppends(calls, appends, { timeoutMs, signal }),
     async loadAggregate(type, id, { timeoutMs = defaultTimeoutMs, signal } = {}) {
       const path = `${aggregatePath(type, id)}?timeoutMs=${timeoutMs}`
       const answer = await calls.call({ method: 'GET', path, timeoutMs: timeoutMs + graceMs, signal })
@@ -119,6 +130,7 @@ export function createControlClient(target: HttpTarget): ControlClient {
       })
     },
     queries: createQueriesClient(calls),
+    ...createInspectionClient(calls),
     subscribe: options => subscribeResuming(calls, options),
     async publish(message) {
       const call = {
@@ -134,6 +146,7 @@ export function createControlClient(target: HttpTarget): ControlClient {
       const answer = await calls.call({ method: 'GET', path, timeoutMs: timeoutMs + graceMs })
       return answer as readonly NodeSubscribers[]
     },
+    backup: ({ signal } = {}) => readBackupBytes(calls, signal ?? new AbortController().signal),
     async status() {
       const answer = await calls.call({ method: 'GET', path: '/v1/cluster', timeoutMs: defaultTimeoutMs })
       return answer as NodeStatus

@@ -7,11 +7,14 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import type { NodeApi } from '../node/node-api.ts'
 import { addAggregateRoutes } from './aggregate-routes.ts'
+import { addAppendRoute } from './append-route.ts'
+import { addBackupRoute } from './backup-route.ts'
 import { addBatchRoute } from './batch-route.ts'
 import { addClusterRoutes } from './cluster-routes.ts'
 import { bindSocket } from './control-socket.ts'
 import { addEventRoutes } from './event-routes.ts'
 import { watchIdleSockets } from './idle-sockets.ts'
+import { addInspectionRoutes } from './inspection-routes.ts'
 import { addMessageRoutes } from './message-routes.ts'
 import { createMetrics } from './metrics.ts'
 import { addQueryRoutes } from './query-routes.ts'
@@ -168,8 +171,11 @@ function createApp(context: ServerContext, access: Access): FastifyInstance {
   }
   context.metrics.observe(app)
   addAggregateRoutes(app, context)
+  addInspectionRoutes(app, context)
   addBatchRoute(app, context)
+  addAppendRoute(app, context)
   addEventRoutes(app, context)
+  addBackupRoute(app, context)
   addQueryRoutes(app, context)
   addMessageRoutes(app, context)
   addClusterRoutes(app, context)

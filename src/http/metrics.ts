@@ -45,6 +45,10 @@ export function createMetrics(findNode: () => NodeApi | null): Metrics {
     'query',
     'result',
   )
+  const quarantined = gauge(
+    'glyn_aggregates_quarantined',
+    'Aggregates met since the node runs whose history does not fit their file',
+  )
   const behind = gauge(
     'glyn_reaction_lag_entries',
     'Committed entries of the partitions led here that a handler or a process has not done',
@@ -78,6 +82,7 @@ export function createMetrics(findNode: () => NodeApi | null): Metrics {
       for (const [result, count] of Object.entries(query.messages ?? {}))
         messages.set({ query: query.name, result }, count)
     }
+    quarantined.set(status.quarantined.count)
     behind.reset()
     timers.reset()
     for (const reaction of status.reactions) {

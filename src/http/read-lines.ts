@@ -9,9 +9,12 @@ const newline = 0x0a
 
 /**
  * The lines of UTF-8 text, without their ends, those that arrived together as one array. Empty lines are kept, so that
- * callers can count. Throws MESSAGE_TOO_LARGE for a line of more than {@link lineBytesMax} bytes.
+ * callers can count. Throws MESSAGE_TOO_LARGE for a line of more than `bytesMax` bytes.
  */
-export async function* readLineGroups(source: AsyncIterable<Uint8Array | string>): AsyncGenerator<string[]> {
+export async function* readLineGroups(
+  source: AsyncIterable<Uint8Array | string>,
+  bytesMax: number = lineBytesMax,
+): AsyncGenerator<string[]> {
   let rest: Buffer[] = []
   let restBytes = 0
   for await (const part of source) {
@@ -20,7 +23,7 @@ export async function* readLineGroups(source: AsyncIterable<Uint8Array | string>
         ? Buffer.from(part)
         : Buffer.from(part.buffer, part.byteOffset, part.byteLength)
     const end = chunk.lastIndexOf(newline)
-    if (restBytes + (end === -1 ? chunk.length : chunk.indexOf(newline)) > lineBytesMax) throw tooLong()
+    if (restBytes + (end === -1 ? chunk.length : chunk.indexOf(newline)) > bytesMax) throw tooLong(bytesMax)
     if (end === -1) {
       rest.push(chunk)
       restBytes += chunk.length
@@ -36,8 +39,8 @@ export async function* readLineGroups(source: AsyncIterable<Uint8Array | string>
 
 const withoutCarriageReturn = (line: string): string => (line.endsWith('\r') ? line.slice(0, -1) : line)
 
-const tooLong = (): GlynError =>
+const tooLong = (bytesMax: number): GlynError =>
   new GlynError(
     'MESSAGE_TOO_LARGE',
-    `a line is longer than ${lineBytesMax} bytes; allowed: one JSON object per line`,
+    `a line is longer than ${bytesMax} bytes; allowed: one JSON object per line`,
   )

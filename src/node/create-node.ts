@@ -8,6 +8,7 @@ import { partitionOf } from '../core/partition-of.ts'
 import { createRpc } from '../mesh/create-rpc.ts'
 import { defaultTiming } from '../partition/raft-engine.ts'
 import { toEventEnvelope } from '../store/event-envelope.ts'
+import { createAppender } from './appender.ts'
 import { checkMetadata, checkPositive, refuseOwnNames } from './check-arguments.ts'
 import { closeInReverse } from './close-in-reverse.ts'
 import { createCommandId } from './command-id.ts'
@@ -16,9 +17,12 @@ import { diskOf } from './disk-of.ts'
 import { formCluster, joinCluster, settle, waitUntil } from './enter-cluster.ts'
 import { createExplainer } from './explain.ts'
 import { gatherReactions } from './gather-reactions.ts'
+import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
+import { writeBackup } from './moving/write-backup.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
 import { openingFeed } from './node-erasure.ts'
+import { createNodeInspection } from './node-inspection.ts'
 import { type CompleteNodeOptions, type NodeOptions, nodeDefaults } from './node-options.ts'
 import { assembleNode, type NodeParts, newClusterId } from './node-parts.ts'
 import { startQueries } from './node-queries.ts'
@@ -30,7 +34,7 @@ import {
   rememberRemoval,
   writeClusterSettings,
 } from './node-settings.ts'
-import { nodeStatus, type StatusSources } from './node-status.ts'
+import { memberStatuses, nodeStatus, partitionStatuses, type StatusSources } from './node-status.ts'
 import { createParkedApi } from './parked-api.ts'
 import { parseAfter } from './parse-after.ts'
 import { placementStatus } from './placement-status.ts'
@@ -42,6 +46,7 @@ import { startMesh } from './start-mesh.ts'
 import { createSubscribers, subscribersTimeoutMs } from './subscribers.ts'
 import { subscribeToFeed } from './subscription.ts'
 import { systemClock } from './system-clock.ts'
+import { createCallCounts, systemStats } from './system-stats.ts'
 import { packageVersion } from './version.ts'
 
 const executeTimeoutMs = 10_000
@@ -83,6 +88,8 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
     const directory = await openDataDirectory(options.dataDirectory, log)
     closers.push(() => directory.close())
     const { store } = directory
+    const historyProblems = coverageProblems(uncoveredKinds(store, loaded.bindings), loaded.bindings)
+    for (const problem of historyProblems) log.error({}, `history: ${problem}`)
     let settings = readClusterSettings(store)
     checkSettings(options, settings)
     const removedFrom = readRemoval(store)
@@ -138,6 +145,7 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       assembled.membership.learn(readContacts(store))
       assembled.membership.greet(options.bootstrap)
     }
+    const clusterSettings = settings
     const { partitions } = settings
     assembled.startMembership()
     await settle(assembled, settings, { ...starting, clock })
@@ -175,6 +183,8 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       heads: assembled.feed.heads(),
       queries: queries.status(),
       reactions: assembled.reactions.status(),
+      quarantined: assembled.quarantine.status(),
+      historyProblems,
       pluginProblems: [...loaded.problems, ...reacting.problems, ...queries.problems()],
     })
 
@@ -185,15 +195,37 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       log,
       state: assembled.state,
       contacts: assembled.contacts,
-      viewOf: partition => ({
+      viewOf: (partition, aggregate) => ({
         peerId: mesh.peerId,
         status: assembled.engine.status(partition) ?? null,
         history: assembled.engine.history(partition),
         pending: assembled.host.pendingOf(partition),
         queries: queries.status(),
+        quarantined: aggregate === undefined ? null : (assembled.quarantine.of(aggregate) ?? null),
       }),
       problemsOf: partition => problemsOf(sources(), partition),
     })
+
+    const appender = createAppender({
+      router: assembled.router,
+      clock,
+      partitions,
+      here: (partition, appends) => assembled.host.append(partition, appends),
+      there: assembled.remote.append,
+    })
+    const name = options.name ?? mesh.peerId.slice(-6)
+    const inspection = createNodeInspection({
+      mesh,
+      rpc,
+      clock,
+      log,
+      store,
+      parts: assembled,
+      aggregates: loaded.bindings,
+      name,
+      partitions,
+    })
+    const counts = createCallCounts()
 
     const subscribers = createSubscribers({
       self: mesh.peerId,
@@ -224,7 +256,8 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       const { led, left } = await assembled.reconciler.handOver({ timeoutMs: handOverTimeoutMs })
       if (left > 0) log.warn({ left }, 'node: some leaderships could not be handed over in time')
       const { host, router, leaderWait } = assembled
-      const isFinished = (): boolean => host.pendingCount() + router.underWay() + leaderWait.waiting() === 0
+      const isFinished = (): boolean =>
+        host.pendingCount() + router.underWay() + leaderWait.waiting() + appender.underWay() === 0
       await waitUntil(isFinished, { clock, timeoutMs: finishTimeoutMs })
       // That this node hangs up costs the others some time, just when they take up what they were handed.
       if (led > left) await new Promise<void>(resolve => clock.after(lingerMs, resolve))
@@ -249,14 +282,20 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         const envelope = toEnvelope({ type, id }, command, executeOptions)
         const timeoutMs = checkPositive('timeoutMs', executeOptions.timeoutMs ?? executeTimeoutMs)
         const partition = partitionOf(envelope.aggregate, partitions)
-        return await assembled.router.route({
-          partition,
-          timeoutMs,
-          signal: executeOptions.signal,
-          here: () => assembled.host.execute(partition, envelope),
-          there: (peerId, attempt) =>
-            assembled.remote.execute(peerId, partition, envelope, attempt.timeoutMs),
-        })
+        return await counts.command(
+          assembled.router.route({
+            partition,
+            timeoutMs,
+            signal: executeOptions.signal,
+            here: () => assembled.host.execute(partition, envelope),
+            there: (peerId, attempt) =>
+              assembled.remote.execute(peerId, partition, envelope, attempt.timeoutMs),
+          }),
+        )
+      },
+      async append(appends, appendOptions = {}) {
+        const timeoutMs = checkPositive('timeoutMs', appendOptions.timeoutMs ?? executeTimeoutMs)
+        return await appender.append(appends, { timeoutMs, signal: appendOptions.signal })
       },
       async loadAggregate(type, id, readOptions = {}) {
         const aggregate = { type, id }
@@ -299,10 +338,12 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
         return rows.map(toEventEnvelope)
       },
       query: async (name, question, parameters, { after, ...readOptions } = {}) =>
-        await queries.ask(name, question, parameters, {
-          ...readOptions,
-          ...(after === undefined ? {} : { after: parseAfter(after, partitions) }),
-        }),
+        await counts.question(
+          queries.ask(name, question, parameters, {
+            ...readOptions,
+            ...(after === undefined ? {} : { after: parseAfter(after, partitions) }),
+          }),
+        ),
       queries: {
         ...queries.api,
         ...createParkedApi(queries.host),
@@ -323,6 +364,13 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
       async subscribers({ timeoutMs = subscribersTimeoutMs } = {}) {
         return await subscribers.list({ timeoutMs: checkPositive('timeoutMs', timeoutMs) })
       },
+      backup: ({ signal: given } = {}) =>
+        writeBackup({
+          copy: assembled.logCopy,
+          settings: clusterSettings,
+          timeMs: clock.wallTime(),
+          signal: given === undefined ? closed.signal : AbortSignal.any([closed.signal, given]),
+        }),
       async status() {
         const seen = sources()
         const facts = {
@@ -335,6 +383,28 @@ export async function createNode(given: NodeOptions): Promise<NodeApi> {
           state: assembled.failure() === undefined ? state : 'failed',
         } as const
         return nodeStatus(seen, facts, problemsOf(seen))
+      },
+      ...inspection,
+      async systemStats() {
+        const seen = sources()
+        return systemStats({
+          node: {
+            peerId: mesh.peerId,
+            name,
+            version: packageVersion,
+            uptimeSeconds: Math.round((clock.now() - startedAt) / 1000),
+          },
+          store,
+          partitions: assembled.dataPartitions().filter(assembled.isLocal).length,
+          counts,
+          pending: assembled.host.pendingCount(),
+          queries: seen.queries,
+          status: {
+            members: memberStatuses(seen),
+            partitions: partitionStatuses(seen),
+            quarantined: seen.quarantined,
+          },
+        })
       },
       async placement() {
         return placementStatus(sources())

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { GlynError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { createEphemeralIdentity, type Identity, loadOrCreateIdentity } from '../mesh/libp2p/identity.ts'
+import type { DirectoryLock } from '../store/directory-lock.ts'
 import type { KeyStore } from '../store/key-store.ts'
 import { makeDirectory } from '../store/make-directory.ts'
 import { createMemoryKeyStore } from '../store/memory/memory-key-store.ts'
@@ -12,6 +13,7 @@ import { hasKeyFiles } from '../store/sqlite/key-files.ts'
 import { openSqliteKeyStore } from '../store/sqlite/sqlite-key-store.ts'
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts'
 import type { LocalStore } from '../store/store.ts'
+import { refuseHalfRestored } from './restoring.ts'
 
 export interface DataDirectory {
   /** Null in memory. */
@@ -23,11 +25,20 @@ export interface DataDirectory {
   close(): Promise<void>
 }
 
-const peerIdSetting = 'peer-id'
+export const peerIdSetting = 'peer-id'
 const keysSetting = 'subject-keys'
 
 /** Throws ALREADY_RUNNING, IDENTITY_MISMATCH, and what the store throws. */
-export async function openDataDirectory(path: string | null, log: Log): Promise<DataDirectory> {
+export async function openDataDirectory(
+  path: string | null,
+  log: Log,
+  options: {
+    /** Held by the caller, who releases it. */
+    readonly lock?: DirectoryLock
+    /** The caller is the restore itself. */
+    readonly isRestoring?: boolean
+  } = {},
+): Promise<DataDirectory> {
   if (path === null) {
     const store = createMemoryStore()
     const keys = createMemoryKeyStore()
@@ -41,12 +52,17 @@ export async function openDataDirectory(path: string | null, log: Log): Promise<
     }
   }
   makeDirectory(path, { what: 'the data directory', mode: 0o700 })
+  if (options.isRestoring !== true) refuseHalfRestored(path)
   const keyPath = join(path, 'identity.key')
   const databasePath = join(path, 'glyn.db')
   const hasKey = existsSync(keyPath)
   if (hasKey && !existsSync(databasePath)) throw lostDatabase(path)
   // Takes the lock of the directory.
-  const store = await openSqliteStore({ path: databasePath, log })
+  const store = await openSqliteStore({
+    path: databasePath,
+    log,
+    ...(options.lock === undefined ? {} : { lock: options.lock }),
+  })
   try {
     const identity = await identityOf(path, { keyPath, hasKey, store })
     const keys = await openKeys(path, store)
@@ -63,7 +79,7 @@ export async function openDataDirectory(path: string | null, log: Log): Promise<
 
 /** Events whose keys are lost are lost: a node that had keys does not start without them. */
 async function openKeys(path: string, store: LocalStore): Promise<KeyStore> {
-  if (store.settings().has(keysSetting) && !hasKeyFiles(path)) {
+  if (store.settings().get(keysSetting) === store.storageId && !hasKeyFiles(path)) {
     throw new GlynError(
       'STORE_CORRUPT',
       `${path} has no keys.db, but its glyn.db was written with it: the data of subjects cannot be read without their keys. ` +
@@ -72,7 +88,8 @@ async function openKeys(path: string, store: LocalStore): Promise<KeyStore> {
   }
   return await openSqliteKeyStore({
     directory: path,
-    onCreate: () => store.write({ partitions: [], snapshots: [], settings: { [keysSetting]: 'keys.db' } }),
+    onCreate: () =>
+      store.write({ partitions: [], snapshots: [], settings: { [keysSetting]: store.storageId } }),
   })
 }
 

@@ -10,6 +10,7 @@ import { rankNodes } from '../core/placement.ts'
 import { peerIdOf } from '../core/replica-id.ts'
 import type { Rpc } from '../mesh/rpc.ts'
 import type { PendingStatus } from '../partition/aggregate-host.ts'
+import type { QuarantinedAggregate } from '../partition/quarantine.ts'
 import type { RoleRecord } from '../partition/role-history.ts'
 import type { QueryStatus } from '../query/query.ts'
 import type { RaftStatus } from '../raft/raft.ts'
@@ -30,6 +31,8 @@ export interface PartitionView {
   readonly history: readonly RoleRecord[]
   readonly pending: PendingStatus
   readonly queries: readonly Pick<QueryStatus, 'name' | 'state' | 'positions'>[]
+  /** Missing from nodes of an older version. */
+  readonly quarantined?: QuarantinedAggregate | null
 }
 
 export interface ExplainerInit {
@@ -39,7 +42,7 @@ export interface ExplainerInit {
   readonly log: Log
   readonly state: () => ClusterState
   readonly contacts: Contacts
-  readonly viewOf: (partition: number) => PartitionView
+  readonly viewOf: (partition: number, aggregate: AggregateKey | undefined) => PartitionView
   readonly problemsOf: (partition: number) => readonly string[]
 }
 
@@ -54,14 +57,21 @@ export function createExplainer(init: ExplainerInit): Explainer {
     const node = init.state().nodes.get(from)
     if (node === undefined || node.state === 'removed')
       throw new GlynError('MEMBER_REMOVED', `${from} is not a member of this cluster`)
-    const { partition } = decode<{ readonly partition: number }>(body)
-    return encode(init.viewOf(partition))
+    const { partition, aggregate } = decode<{
+      readonly partition: number
+      readonly aggregate?: AggregateKey
+    }>(body)
+    return encode(init.viewOf(partition, aggregate))
   })
 
-  async function ask(peerId: string, partition: number): Promise<PartitionView | undefined> {
-    if (peerId === self) return init.viewOf(partition)
+  async function ask(
+    peerId: string,
+    partition: number,
+    aggregate: AggregateKey,
+  ): Promise<PartitionView | undefined> {
+    if (peerId === self) return init.viewOf(partition, aggregate)
     try {
-      const answer = await rpc.request(peerId, viewMethod, encode({ partition }), {
+      const answer = await rpc.request(peerId, viewMethod, encode({ partition, aggregate }), {
         timeoutMs: viewTimeoutMs,
       })
       return decode<PartitionView>(answer)
@@ -80,7 +90,7 @@ export function createExplainer(init: ExplainerInit): Explainer {
         .map(({ peerId }) => peerId)
         .filter(peerId => init.contacts.of(peerId).isConnected)
         .slice(0, askedMax)
-      const answers = await Promise.all(asked.map(peerId => ask(peerId, partition)))
+      const answers = await Promise.all(asked.map(peerId => ask(peerId, partition, aggregate)))
       return explanationOf({
         aggregate,
         partition,
@@ -157,6 +167,7 @@ export function explanationOf(init: PictureInit): Explanation {
         }
       }),
     ),
+    quarantined: leaderView?.quarantined ?? views.find(view => view.quarantined)?.quarantined ?? null,
     problems: init.problems,
   }
 }

@@ -1,5 +1,6 @@
 // What `explain` tells of one aggregate: where it lives, why there, what happened to it, and what waits for it.
 import type { AggregateKey } from '../core/command.ts'
+import type { QuarantinedAggregate } from '../partition/quarantine.ts'
 import type { Role } from '../raft/raft.ts'
 
 export interface Explanation {
@@ -43,6 +44,8 @@ export interface Explanation {
     readonly position: number
     readonly behind: number
   }[]
+  /** Why it takes no commands, as its leader found out, or another node; null when it was not met, or is fine. */
+  readonly quarantined: QuarantinedAggregate | null
   /** What is not as it should be with this partition, with what to do about it. */
   readonly problems: readonly string[]
 }

@@ -45,7 +45,13 @@ export async function gatherAggregates(init: {
 
 /** Names the code of an aggregate, so that a snapshot of other code is not used. */
 function sourceHash(definition: AnyAggregate): string {
-  const text = [definition.handle, definition.apply, JSON.stringify(definition.emptyState)]
+  const chains = Object.entries((definition.upcast ?? {}) as Readonly<Record<string, object>>)
+  const text = [
+    definition.handle,
+    definition.apply,
+    JSON.stringify(definition.emptyState),
+    ...chains.flatMap(([type, chain]) => [type, ...Object.values(chain ?? {})]),
+  ]
     .map(String)
     .join('\n')
   return createHash('sha256').update(text).digest('hex').slice(0, 32)

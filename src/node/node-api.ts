@@ -7,9 +7,12 @@ import type { Outcome } from '../core/outcome.ts'
 import type { Position } from '../core/position.ts'
 import type { NewQueryMessage } from '../core/query-message.ts'
 import type { ForgetOptions, SubjectReport } from '../erasure/forgetting.ts'
+import type { QuarantineStatus } from '../partition/quarantine.ts'
 import type { QueryStatus } from '../query/query.ts'
 import type { ReactionStatus } from '../reaction/reactions.ts'
+import type { Append, AppendResult } from '../store/shared-store.ts'
 import type { Explanation } from './explanation.ts'
+import type { InspectionApi, SystemStats } from './inspection.ts'
 import type { QueriesApi } from './queries-api.ts'
 
 export type { LeaveProgress } from '../cluster/leaving.ts'
@@ -28,6 +31,14 @@ export interface ReadOptions {
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
 }
+
+/** Events that were decided elsewhere, of one aggregate: appended together or not at all. The node names the partition. */
+export type GivenAppend = Omit<Append, 'partition'>
+
+/** As a store answers, with the partition that `index` is of. */
+export type GivenAppendResult =
+  | (Extract<AppendResult, { type: 'appended' }> & { readonly partition: number })
+  | Exclude<AppendResult, { type: 'appended' }>
 
 export interface LoadedAggregate<State = unknown> {
   readonly aggregate: AggregateKey
@@ -85,6 +96,8 @@ export interface NodeStatus {
   readonly queries: readonly QueryStatus[]
   /** Handlers and processes, as far as this node runs them: for the partitions that it leads. */
   readonly reactions: readonly ReactionStatus[]
+  /** Aggregates whose history does not fit their file, as far as this node met them since it runs. */
+  readonly quarantined: QuarantineStatus
   /** What is degraded and what to do, in words. Empty when all is well. */
   readonly problems: readonly string[]
 }
@@ -156,13 +169,21 @@ export interface NodeSubscribers {
   readonly error: string | null
 }
 
-export interface NodeApi {
+export interface NodeApi extends InspectionApi {
   readonly peerId: string
   readonly clusterId: string
   addresses(): readonly string[]
   definitions(): LoadedDefinitions
   /** Throws GlynError. A rejection by the domain is an outcome. */
   execute(type: string, id: string, command: Command, options?: ExecuteOptions): Promise<Outcome>
+  /**
+   * Appends events as they are: nothing is decided, types need not be loaded, but what loaded code cannot `apply` is refused
+   * (AGGREGATE_FAILED). One result for each, in order; those of one aggregate are made in their order. A command id counts
+   * once per aggregate, for ever, as for commands. Durable and published as commands are. Each append is atomic by itself:
+   * when the call throws, some may be written. The same call again, with the same ids, finds out: those are `duplicate`.
+   * Throws INVALID_ARGUMENT before anything is written, MESSAGE_TOO_LARGE, OVERLOADED, UNAVAILABLE.
+   */
+  append(appends: readonly GivenAppend[], options?: ReadOptions): Promise<readonly GivenAppendResult[]>
   /** Linearizable: includes every command acknowledged before the call. */
   loadAggregate(type: string, id: string, options?: ReadOptions): Promise<LoadedAggregate>
   /** Linearizable; by sequence. */
@@ -203,7 +224,15 @@ export interface NodeApi {
   publish(message: NewQueryMessage): Promise<PublishedMessage>
   /** Which nodes run which queries: asks every member, each for `timeoutMs` (default 2000) at most. Sorted by node name. */
   subscribers(options?: { readonly timeoutMs?: number }): Promise<readonly NodeSubscribers[]>
+  /**
+   * A backup of all partitions while the node runs: the bytes of one file, which `glyn-node restore` takes. Everything that
+   * was acknowledged before the call is in it, and nothing that is not committed; each partition up to where it was when the
+   * backup began. Throws UNAVAILABLE when a partition has no leader, or none of its replicas can be read.
+   */
+  backup(options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>
   status(): Promise<NodeStatus>
+  /** Counts of this node: of its disk, and of what was asked of it since it runs. */
+  systemStats(): Promise<SystemStats>
   placement(): Promise<PlacementStatus>
   /**
    * Where an aggregate lives, why there, how far its replicas and queries are, and the last changes of leadership. It

@@ -13,7 +13,6 @@ import type { AggregateBinding, AggregateHost } from '../partition/aggregate-hos
 import type { RaftEngine } from '../partition/raft-engine.ts'
 import type { Feed } from '../pubsub/feed.ts'
 import type { KeyStore } from '../store/key-store.ts'
-import type { LocalStore } from '../store/store.ts'
 import type { SubjectCipher } from '../store/subject-cipher.ts'
 
 export function assembleErasure(init: {
@@ -49,16 +48,10 @@ export function assembleErasure(init: {
       return status?.role === 'leader' && status.canServe
     },
     execute: (partition, command) => init.host().execute(partition, command),
-    onForgotten: aggregates => init.host().forget(aggregates),
+    onForgotten: aggregates => init.host().forgetKeysOf(aggregates),
     hasSubjects: [...init.aggregates.values()].some(({ definition }) => definition.subject !== undefined),
   })
 }
-
-/** A store whose events are opened, for those who read on their own. Throws KEY_UNAVAILABLE, which passes. */
-export const openingStore = (store: LocalStore, cipher: SubjectCipher): LocalStore => ({
-  ...store,
-  readPartition: (partition, range) => store.readPartition(partition, range).map(cipher.open),
-})
 
 /** A feed whose events are opened. A key that is not here yet is waited for. */
 export function openingFeed(feed: Feed, cipher: SubjectCipher): Feed {

@@ -15,6 +15,7 @@ import { createReconciler, type Reconciler } from '../cluster/reconciler.ts'
 import { lastNodeObstacle, removalObstacle } from '../cluster/removal-obstacle.ts'
 import { createSeats, type Seats } from '../cluster/seats.ts'
 import type { Clock, Random } from '../core/clock.ts'
+import type { AggregateKey } from '../core/command.ts'
 import { GlynError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
@@ -28,6 +29,7 @@ import {
   type AggregateHost,
   createAggregateHost,
 } from '../partition/aggregate-host.ts'
+import { createQuarantine, type Quarantine } from '../partition/quarantine.ts'
 import {
   createRaftEngine,
   type GroupListener,
@@ -56,11 +58,14 @@ import type { LocalStore } from '../store/store.ts'
 import { createChangeLog } from './change-log.ts'
 import { clusterView } from './cluster-view.ts'
 import { type Contacts, createContacts } from './contacts.ts'
+import { createEventLifter, type EventLifter } from './lift-events.ts'
 import { createLocalPartitions } from './local-partitions.ts'
+import { createLogCopy, type LogCopy } from './log-copy.ts'
 import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
 import { createNoContact } from './no-contact.ts'
-import { assembleErasure, openingStore } from './node-erasure.ts'
+import { assembleErasure } from './node-erasure.ts'
 import { createRemoteAggregates, type RemoteAggregates, serveAggregates } from './remote-aggregates.ts'
+import { serveAppends } from './remote-appends.ts'
 import { createTopicGate } from './topic-gate.ts'
 
 export interface NodePartsInit {
@@ -106,6 +111,8 @@ const handOverMsMax = 1500
 export interface NodeParts {
   readonly engine: RaftEngine
   readonly host: AggregateHost
+  readonly quarantine: Quarantine
+  readonly lifter: EventLifter
   readonly controller: ControllerLog
   readonly membership: Membership
   readonly reconciler: Reconciler
@@ -121,6 +128,7 @@ export interface NodeParts {
   readonly inbox: MessageInbox
   readonly reactions: Reactions
   readonly contacts: Contacts
+  readonly logCopy: LogCopy
   state(): ClusterState
   /** 1..partitions; empty before the cluster is known. */
   dataPartitions(): readonly number[]
@@ -169,6 +177,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     nameOf: peerId => shortNameOf(peerId),
     listenerOf,
   })
+  const lifter = createEventLifter({ aggregates: init.aggregates, log })
   let failure: Error | undefined
   const erasure = assembleErasure({
     ...init,
@@ -180,7 +189,11 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   })
   const reactions = createReactions({
     environment: {
-      store: openingStore(store, erasure.cipher),
+      store: {
+        readAggregate: store.readAggregate,
+        readPartition: (partition, range) =>
+          lifter.lift(store.readPartition(partition, range).map(erasure.cipher.open)),
+      },
       clock,
       log,
       execute: (partition, command) => host.execute(partition, command),
@@ -205,6 +218,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   const ownAggregates = [...reactions.aggregates].map(
     ([type, definition]) => [type, { definition, definitionId: ownCode }] as const,
   )
+  const quarantine = createQuarantine({ clock, log })
   const host: AggregateHost = createAggregateHost({
     engine,
     store,
@@ -212,6 +226,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     log,
     aggregates: new Map([...init.aggregates, ...ownAggregates]),
     cipher: erasure.cipher,
+    quarantine,
     ...(init.actorsMax === undefined ? {} : { cache: { actorsMax: init.actorsMax } }),
   })
   const controller = createControllerLog({
@@ -496,11 +511,11 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     init.onFatal(error)
   }
 
-  serveAggregates(rpc, {
+  const served = {
     host,
     leaderWait,
     isMember,
-    checkPartition(partition, aggregate) {
+    checkPartition(partition: number, aggregate: AggregateKey) {
       const partitions = init.settings()?.partitions
       // The others may know of a node that joins before it has heard their answer.
       if (partitions === undefined)
@@ -511,11 +526,27 @@ export function assembleNode(init: NodePartsInit): NodeParts {
         `partition is ${partition} for ${aggregate.type} ${aggregate.id}; allowed: the one its hash names among ${partitions}`,
       )
     },
+  }
+  serveAggregates(rpc, served)
+  serveAppends(rpc, served)
+  const logCopy = createLogCopy({
+    ...served,
+    self: mesh.peerId,
+    rpc,
+    clock,
+    log,
+    engine,
+    router,
+    isConnected: peerId => mesh.isConnected(peerId),
+    isLocal,
+    replicasOf,
   })
 
   return {
     engine,
     host,
+    quarantine,
+    lifter,
     controller,
     membership,
     reconciler,
@@ -531,6 +562,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     inbox,
     reactions,
     contacts,
+    logCopy,
     state,
     dataPartitions,
     isLocal,

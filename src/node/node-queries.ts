@@ -86,14 +86,19 @@ export async function startQueries(init: {
   }
 }
 
-function eventSource({ feed: sealed, erasure }: NodeParts, databasePath: string | null): EventSource {
+/** Workers read the log by themselves only where events need no lifting: the chains are functions of this thread. */
+function eventSource({ feed: sealed, erasure, lifter }: NodeParts, databasePath: string | null): EventSource {
   const feed = openingFeed(sealed, erasure.cipher)
+  const readLifted: EventSource['read'] = async (...args) => {
+    const { events, throughIndex } = await feed.read(...args)
+    return { events: lifter.lift(events), throughIndex }
+  }
   return {
     heads: feed.heads,
     onAdvance: feed.onAdvance,
-    read: feed.read,
+    read: lifter.isNeeded ? readLifted : feed.read,
     localLog:
-      databasePath === null
+      databasePath === null || lifter.isNeeded
         ? null
         : {
             path: databasePath,

@@ -9,7 +9,7 @@ const historySetting = 'history'
 const removedSetting = 'removed'
 
 /** Undefined for a node that belongs to no cluster yet. */
-export function readClusterSettings(store: LocalStore): ClusterSettings | undefined {
+export function readClusterSettings(store: Pick<LocalStore, 'settings'>): ClusterSettings | undefined {
   const text = store.settings().get(clusterSetting)
   return text === undefined ? undefined : (JSON.parse(text) as ClusterSettings)
 }
@@ -40,7 +40,8 @@ export async function rememberRemoval(store: LocalStore, clusterId: string): Pro
 }
 
 /** The cluster that this identity was removed from; undefined while it belongs to one, or to none yet. */
-export const readRemoval = (store: LocalStore): string | undefined => store.settings().get(removedSetting)
+export const readRemoval = (store: Pick<LocalStore, 'settings'>): string | undefined =>
+  store.settings().get(removedSetting)
 
 /** Names the history that queries read: the cluster's, until some of it was lost and the rest recovered. */
 export const readHistory = (store: LocalStore, clusterId: string): string =>

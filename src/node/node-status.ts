@@ -1,6 +1,7 @@
 // What `status` says: gathered from the parts, in plain data.
 import type { ClusterState } from '../cluster/cluster-state.ts'
 import { peerIdOf } from '../core/replica-id.ts'
+import type { QuarantineStatus } from '../partition/quarantine.ts'
 import type { QueryStatus } from '../query/query.ts'
 import type { RaftStatus } from '../raft/raft.ts'
 import type { ReactionStatus } from '../reaction/reactions.ts'
@@ -30,6 +31,10 @@ export interface StatusSources {
   readonly heads: ReadonlyMap<number, number>
   readonly queries: readonly QueryStatus[]
   readonly reactions: readonly ReactionStatus[]
+  /** Aggregates that this node met and could not load. */
+  readonly quarantined: QuarantineStatus
+  /** Kinds of events that rest here and that nothing which is loaded can read, a line each. */
+  readonly historyProblems: readonly string[]
   /** Files of the config directory that were not loaded, a line each. */
   readonly pluginProblems: readonly string[]
 }
@@ -84,6 +89,7 @@ export function nodeStatus(
     partitions: partitionStatuses(sources),
     queries: sources.queries,
     reactions: sources.reactions,
+    quarantined: sources.quarantined,
     problems,
   }
 }

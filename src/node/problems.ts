@@ -1,16 +1,15 @@
 // What is degraded, and what to do about it: a line of words for each. Empty when all is well.
 import { controllerPartition } from '../core/partition-of.ts'
 import { peerIdOf } from '../core/replica-id.ts'
+import { remedyOf } from '../partition/quarantine.ts'
 import { durationInWords } from './duration-in-words.ts'
 import { inShort } from './in-short.ts'
+import { isNearlyFull } from './nearly-full.ts'
 import { memberStatuses, partitionStatuses, type StatusSources } from './node-status.ts'
 import { movesOf } from './placement-status.ts'
 
 /** A replica or a query that is further behind is named. */
 const entriesBehindMax = 10_000
-/** Less free than this share and these bytes: nearly full. */
-const freeShareMin = 0.05
-const freeBytesMin = 1024 ** 3
 
 /** `only`: of this partition alone, and of nothing else. */
 export function problemsOf(sources: StatusSources, only?: number): string[] {
@@ -34,6 +33,8 @@ export function problemsOf(sources: StatusSources, only?: number): string[] {
     ...ofPartitions,
     ...ofQueries(sources),
     ...ofReactions(sources),
+    ...ofQuarantine(sources),
+    ...sources.historyProblems,
     ...sources.pluginProblems,
   ]
 }
@@ -46,7 +47,7 @@ function ofThisNode({ failure, noContact, disk }: StatusSources): string[] {
     )
   }
   if (noContact !== null) problems.push(noContact)
-  if (disk !== null && disk.freeBytes < freeShareMin * disk.totalBytes && disk.freeBytes < freeBytesMin) {
+  if (disk !== null && isNearlyFull(disk)) {
     const free = `${Math.round(disk.freeBytes / 1024 ** 2)} MiB of ${Math.round(disk.totalBytes / 1024 ** 2)} MiB`
     problems.push(
       `the disk of ${disk.path} is nearly full, ${free} are free: make room or enlarge it. When it is full this node hands over what it leads, and stops`,
@@ -135,6 +136,24 @@ function behind(sources: StatusSources, partitions: Partitions): string[] {
     ([name, group]) =>
       `the replica on ${name} of partition ${inShort(group.partitions)} is up to ${group.most} entries behind: it catches up by itself; glyn-node explain shows how far it is`,
   )
+}
+
+/** Aggregates named one by one. */
+const quarantinedNamedMax = 3
+
+function ofQuarantine({ quarantined: { count, first } }: StatusSources): string[] {
+  const [one] = first
+  if (one === undefined) return []
+  const named = first.slice(0, quarantinedNamedMax)
+  const names = named.map(
+    ({ aggregate, sequence, eventType, version }) =>
+      `${aggregate.type}/${aggregate.id} (event ${sequence}, ${eventType} v${version})`,
+  )
+  const more = count > named.length ? ` and ${count - named.length} more` : ''
+  return [
+    `${count === 1 ? '1 aggregate is' : `${count} aggregates are`} quarantined, and takes no commands: ${names.join(', ')}${more}. ` +
+      `${one.reason}: ${remedyOf(one)}. glyn-node doctor --deep finds all of them`,
+  ]
 }
 
 function ofReactions({ reactions }: StatusSources): string[] {

@@ -8,6 +8,7 @@ import type { Rpc } from '../mesh/rpc.ts'
 import type { AggregateHost, LoadedState } from '../partition/aggregate-host.ts'
 import type { LeaderWait } from '../registry/leader-wait.ts'
 import { refuseOwnNames } from './check-arguments.ts'
+import { type RemoteAppends, requestAppends } from './remote-appends.ts'
 
 const executeMethod = 'aggregate.execute'
 const loadMethod = 'aggregate.load'
@@ -28,6 +29,7 @@ export interface RemoteAggregates {
     request: { readonly aggregate: AggregateKey } & EventRange,
     timeoutMs: number,
   ): Promise<EventPage>
+  readonly append: RemoteAppends
 }
 
 /** `isCut`: there may be more within the range; ask again after the last. */
@@ -89,6 +91,7 @@ export function createRemoteAggregates(rpc: Rpc): RemoteAggregates {
       ask(peerId, loadMethod, { partition, aggregate }, timeoutMs),
     loadEvents: (peerId, partition, request, timeoutMs) =>
       ask(peerId, eventsMethod, { partition, ...request }, timeoutMs),
+    append: request => requestAppends(rpc, request),
   }
 }
 

@@ -1,11 +1,11 @@
 // One aggregate on the leader of its partition: its committed state, and the state with everything proposed on top.
 import type { AnyAggregate } from '../core/aggregate.ts'
 import type { AggregateKey } from '../core/command.ts'
-import { applyEvent } from '../core/decide.ts'
 import type { StoredEvent } from '../core/record.ts'
 import { forgottenEventType } from '../core/system-types.ts'
 import type { LocalStore } from '../store/store.ts'
 import type { SubjectCipher } from '../store/subject-cipher.ts'
+import { applyStored } from './apply-stored.ts'
 
 /** Command ids that one actor remembers. Older ones are looked up in the store. */
 const commandIdsMax = 1024
@@ -95,12 +95,7 @@ export function* loadActor(store: LocalStore, init: ActorInit): Generator<void, 
 }
 
 function takeCommitted(actor: AggregateActor, event: StoredEvent): void {
-  const { type, version } = event
-  actor.committedState = applyEvent(actor.definition, actor.committedState, {
-    type,
-    version,
-    data: JSON.parse(event.data) as unknown,
-  })
+  actor.committedState = applyStored(actor.definition, actor.committedState, event)
   actor.committedSequence = event.sequence
   actor.committedIndex = event.index
   if (event.key !== undefined && event.type !== forgottenEventType) actor.keys.add(event.key)

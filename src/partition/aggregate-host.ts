@@ -5,7 +5,7 @@ import { invariant } from '../core/assert.ts'
 import type { Clock } from '../core/clock.ts'
 import type { AggregateKey, CommandEnvelope } from '../core/command.ts'
 import { type Decided, decide } from '../core/decide.ts'
-import { GlynError, hasCode } from '../core/errors.ts'
+import { GlynError, hasCode, isGlynError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { checkAggregateKey, checkName } from '../core/names.ts'
@@ -16,15 +16,25 @@ import { subjectsOf } from '../core/subjects-of.ts'
 import { type Forgotten, forgetIdPrefix, forgottenEventType, isSystemType } from '../core/system-types.ts'
 import type { ConfirmedRead, RoleChange } from '../raft/raft.ts'
 import { encodeRecord } from '../store/record-codec.ts'
+import type { Append, AppendResult } from '../store/shared-store.ts'
 import type { LocalStore } from '../store/store.ts'
 import { noCipher, type SealedRecord, type SubjectCipher } from '../store/subject-cipher.ts'
 import { createActorLoader } from './actor-loader.ts'
 import { type AggregateActor, actorBytes, rememberCommandId } from './aggregate-actor.ts'
 import { snapshotOf } from './aggregate-snapshot.ts'
+import {
+  type AppendAnswer,
+  byAggregate,
+  duplicateOf,
+  inOrder,
+  opaqueAggregate,
+  stateAfter,
+} from './given-appends.ts'
 import { fromKept, keptOutcomeAggregate, keptOutcomeKey, refusalOf, toKeep } from './kept-outcome.ts'
 import { notLeader, refusal, unknownOutcome } from './leader-errors.ts'
 import { createLeadership, type Leadership, type PendingCommand } from './leadership.ts'
 import { acceptedWith, acceptedWithoutEvents, rejectedWith, replicasAt } from './outcomes.ts'
+import { createQuarantine, type Quarantine } from './quarantine.ts'
 import type { RaftEngine } from './raft-engine.ts'
 import { createReadBarrier } from './read-barrier.ts'
 import { again, TryAgain } from './try-again.ts'
@@ -49,6 +59,8 @@ export interface AggregateHostInit {
   readonly pendingMax?: number
   /** Bytes of entries of all partitions that wait for their commit. Below what the store takes before it refuses. */
   readonly pendingBytesMax?: number
+  /** One of its own when left out. */
+  readonly quarantine?: Quarantine
 }
 
 export interface LoadedState {
@@ -61,6 +73,11 @@ export interface LoadedState {
 export interface AggregateHost {
   /** Only on the leader: throws NOT_LEADER with `details: { leader, term }` elsewhere. */
   execute(partition: number, command: CommandEnvelope): Promise<Outcome>
+  /**
+   * Events that were decided elsewhere; types whose code is not loaded are welcome. One answer for each, in order. Only on
+   * the leader. The caller has checked them: `node/check-append.ts`.
+   */
+  append(partition: number, appends: readonly Append[]): Promise<readonly AppendAnswer[]>
   /** Linearizable. Only on the leader. */
   load(partition: number, aggregate: AggregateKey): Promise<LoadedState>
   /** Linearizable. Only on the leader. */
@@ -69,15 +86,19 @@ export interface AggregateHost {
     aggregate: AggregateKey,
     range: { readonly fromSequence: number; readonly limit: number },
   ): Promise<readonly StoredEvent[]>
+  /** An index up to which everything is committed that was acknowledged before the call. Only on the leader. */
+  head(partition: number): Promise<number>
   committed(partition: number, range: { readonly from: number; readonly to: number }): void
   roleChanged(partition: number, change: RoleChange): void
   /** Keys of these aggregates were destroyed: no state in memory may go on knowing what they opened. */
-  forget(aggregates: readonly AggregateKey[]): void
+  forgetKeysOf(aggregates: readonly AggregateKey[]): void
   read(partition: number, read: ConfirmedRead): void
   /** Commands and reads under way. */
   pendingCount(): number
-  /** What waits in one partition that this node leads. */
-  pendingOf(partition: number): PendingStatus
+  /** What waits in one partition that this node leads, or of one of its aggregates. */
+  pendingOf(partition: number, aggregate?: AggregateKey): PendingStatus
+  /** Loads it anew for its next command, where it is kept in memory. False: it is at work just now. */
+  forget?(aggregate: AggregateKey): boolean
   /** Nothing commits here any more: whoever still waits is told that the outcome is unknown. */
   stop(): void
 }
@@ -112,11 +133,12 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   let pendingTotal = 0
   let pendingBytes = 0
   let loadsTotal = 0
-  /** Grows with every call of `forget`. */
+  /** Grows with every call of `forgetKeysOf`. */
   let forgets = 0
   const isCurrent = (leadership: Leadership): boolean => leaderships.get(leadership.partition) === leadership
   const barrier = createReadBarrier({ engine, clock, isCurrent })
-  const loader = createActorLoader({ store, clock })
+  const quarantine = init.quarantine ?? createQuarantine({ clock, log })
+  const loader = quarantine.guard(createActorLoader({ store, clock }))
   const idle = new LRUCache<string, AggregateActor>({
     max: init.cache?.actorsMax ?? defaultActorsMax,
     maxSize: init.cache?.bytesMax ?? defaultCacheBytesMax,
@@ -222,9 +244,18 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const binding = bindingOf(envelope.aggregate.type)
     const leadership = leadershipOf(partition)
     refuseOverload()
-    const actor = actorOf(leadership, envelope.aggregate, binding)
-    if (!(actor instanceof Promise)) return await executeOn(leadership, actor, envelope)
-    const loaded = await actor
+    let loaded: AggregateActor
+    try {
+      const actor = actorOf(leadership, envelope.aggregate, binding)
+      if (!(actor instanceof Promise)) return await executeOn(leadership, actor, envelope)
+      loaded = await actor
+    } catch (error) {
+      // A command that was accepted keeps its outcome, also when its events cannot be read any more.
+      if (!hasCode(error, 'AGGREGATE_QUARANTINED') || !isCurrent(leadership)) throw error
+      const first = storedOutcome(leadership, envelope.aggregate, envelope.commandId)
+      if (first === undefined) throw error
+      return first
+    }
     try {
       return await executeOn(leadership, loaded, envelope)
     } finally {
@@ -254,7 +285,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     if (decided.type === 'failed' || decided.type === 'rejected' || decided.events.length === 0) {
       if (keeper !== undefined && decided.type !== 'failed') {
         const keeping = toKeep(decided, actor.proposedSequence)
-        return fromKept(await propose(leadership, keeper, envelope, keeping).promise, envelope)
+        return fromKept(await proposeDecided(leadership, keeper, envelope, keeping).promise, envelope)
       }
       // Nothing to store, but the answer speaks of a state: it must be the state of a leader, and a committed one.
       await barrier.pass(leadership, actor.proposedIndex)
@@ -269,15 +300,91 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       })
     }
     try {
-      return await propose(leadership, actor, envelope, decided).promise
+      return await proposeDecided(leadership, actor, envelope, decided).promise
     } catch (error) {
       // Events that fit no entry together are refused like one that is too large by itself.
       const rejection = keeper === undefined ? undefined : refusalOf(error)
       if (keeper === undefined || rejection === undefined) throw error
       const keeping = toKeep({ type: 'rejected', rejection }, actor.proposedSequence)
-      return fromKept(await propose(leadership, keeper, envelope, keeping).promise, envelope)
+      return fromKept(await proposeDecided(leadership, keeper, envelope, keeping).promise, envelope)
     }
   }
+
+  async function append(partition: number, appends: readonly Append[]): Promise<readonly AppendAnswer[]> {
+    const leadership = leadershipOf(partition)
+    const answers: AppendAnswer[] = []
+    await Promise.all(
+      byAggregate(appends).map(async group => {
+        const [first] = group
+        invariant(first !== undefined, 'a group has members')
+        try {
+          refuseOverload()
+          const { aggregate } = first.append
+          await prepareKeys(
+            leadership,
+            group.map(one => one.append),
+          )
+          const found = actorOf(leadership, aggregate, bindingOrOpaque(aggregate.type))
+          const actor = found instanceof Promise ? await found : found
+          const answered = inOrder(group, one => appendOne(leadership, actor, one))
+          if (found instanceof Promise) letGo(leadership, actor)
+          for (const { place, answer } of await answered) answers[place] = answer
+        } catch (thrown) {
+          const error = thrown instanceof TryAgain ? new GlynError('UNAVAILABLE', thrown.message) : thrown
+          if (!isGlynError(error)) throw error
+          for (const { place } of group) answers[place] = { type: 'failed', error }
+        }
+      }),
+    )
+    return answers
+  }
+
+  /** Appends of one aggregate are proposed at once: what they need is there before. */
+  async function prepareKeys({ partition }: Leadership, appends: readonly Append[]): Promise<void> {
+    const [first] = appends
+    const definition = first === undefined ? undefined : init.aggregates.get(first.aggregate.type)?.definition
+    if (first === undefined || definition?.subject === undefined) return
+    const { aggregate } = first
+    const subjects = appends.flatMap(({ events }) => subjectsOf(definition, aggregate.id, events))
+    const wanted = [...new Set(subjects)].filter(subject => subject !== undefined)
+    if (wanted.length > 0) await cipher.prepare(partition, aggregate, wanted)
+  }
+
+  /** What is to be proposed is proposed at once, so that appends of one aggregate stay in their order. */
+  function appendOne(leadership: Leadership, actor: AggregateActor, given: Append): Promise<AppendResult> {
+    const { commandId, expectedSequence, events } = given
+    const same = leadership.underWay.get(underWayKey(actor.key, commandId))
+    if (same !== undefined) {
+      return same.promise.then(outcome => {
+        invariant(outcome.type === 'accepted', 'what was proposed is never refused')
+        return duplicateOf(toStoredEvents(same.record, outcome.position))
+      })
+    }
+    const first = firstRows(leadership, actor, commandId)
+    if (first.length > 0) return Promise.resolve(duplicateOf(first))
+    const sequence = actor.proposedSequence
+    if (expectedSequence !== sequence) {
+      // This speaks of a state, too: it must be the state of a leader, and a committed one.
+      return barrier.pass(leadership, actor.proposedIndex).then(() => ({ type: 'conflict', sequence }))
+    }
+    refuseOverload()
+    const state = stateAfter(actor.definition, actor.proposedState, events)
+    const { promise } = propose(leadership, actor, {
+      commandId,
+      timeMs: given.timeMs,
+      metadata: given.metadata,
+      events,
+      stateAfter: state,
+      name: `the append ${commandId}`,
+    })
+    return promise.then(outcome => {
+      invariant(outcome.type === 'accepted', 'what was proposed is never refused')
+      return { type: 'appended', index: outcome.position.index }
+    })
+  }
+
+  const bindingOrOpaque = (type: string): AggregateBinding =>
+    init.aggregates.get(type) ?? { definition: opaqueAggregate, definitionId: '' }
 
   /** Where the outcome of this command is kept when it has no events. */
   function keeperOf(leadership: Leadership, { commandId }: CommandEnvelope): AggregateActor {
@@ -328,24 +435,41 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     )
   }
 
-  function propose(
+  function proposeDecided(
     leadership: Leadership,
     actor: AggregateActor,
     envelope: CommandEnvelope,
     decided: Extract<Decided, { type: 'accepted' }>,
   ): PendingCommand {
-    const record: CommandRecord = {
-      aggregate: actor.key,
+    return propose(leadership, actor, {
       commandId: envelope.commandId,
-      firstSequence: actor.proposedSequence + 1,
       timeMs: clock.wallTime(),
       metadata: JSON.stringify(envelope.metadata),
       events: decided.events,
+      stateAfter: decided.state,
+      name: envelope.command.type,
+    })
+  }
+
+  function propose(
+    leadership: Leadership,
+    actor: AggregateActor,
+    proposal: Pick<CommandRecord, 'commandId' | 'timeMs' | 'metadata' | 'events'> & {
+      readonly stateAfter: unknown
+      /** For people. */
+      readonly name: string
+    },
+  ): PendingCommand {
+    const { stateAfter, name, ...rest } = proposal
+    const record: CommandRecord = {
+      aggregate: actor.key,
+      firstSequence: actor.proposedSequence + 1,
+      ...rest,
     }
     const sealed = sealRecordOf(leadership, actor, record)
     const payload = encodeRecord(sealed.record)
     if (payload.length > limits.entryBytesMax) {
-      const text = `${actor.key.type}: ${envelope.command.type} yields ${payload.length} bytes; allowed: ${limits.entryBytesMax}`
+      const text = `${actor.key.type}: ${name} yields ${payload.length} bytes; allowed: ${limits.entryBytesMax}`
       throw new GlynError('MESSAGE_TOO_LARGE', text)
     }
     const raft = engine.group(leadership.partition)
@@ -359,7 +483,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const pending: PendingCommand = {
       actor,
       record,
-      stateAfter: decided.state,
+      stateAfter,
       keys: sealed.keys,
       bytes: payload.length,
       promise,
@@ -367,11 +491,11 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       reject,
     }
     leadership.pending.set(result.index, pending)
-    leadership.underWay.set(underWayKey(actor.key, envelope.commandId), pending)
+    leadership.underWay.set(underWayKey(actor.key, record.commandId), pending)
     leadership.actors.set(actorName(actor.key), actor)
     actor.pending += 1
-    actor.proposedState = decided.state
-    actor.proposedSequence += decided.events.length
+    actor.proposedState = stateAfter
+    actor.proposedSequence += record.events.length
     actor.proposedIndex = result.index
     pendingTotal += 1
     pendingBytes += pending.bytes
@@ -454,14 +578,32 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     actor: AggregateActor,
     commandId: string,
   ): Accepted | undefined {
-    if (!actor.commandIds.has(commandId) && actor.knowsAllCommandIds) return undefined
+    return outcomeOf(leadership, firstRows(leadership, actor, commandId))
+  }
+
+  /** The same for an aggregate that has no actor, because its history does not fit its code. */
+  function storedOutcome(leadership: Leadership, key: AggregateKey, commandId: string): Accepted | undefined {
     const { partition, commitIndex } = leadership
-    const found = store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex })
-    const rows = found.map(cipher.open)
+    const rows = store.readCommand(key, { partition, commandId, throughIndex: commitIndex })
+    return outcomeOf(leadership, rows.map(cipher.open))
+  }
+
+  function outcomeOf(leadership: Leadership, rows: readonly StoredEvent[]): Accepted | undefined {
     const last = rows.at(-1)
     if (last === undefined) return undefined
-    const replicas = replicasAt(engine.status(partition), last.index)
+    const replicas = replicasAt(engine.status(leadership.partition), last.index)
     return acceptedWith(rows, { replicas, isReplayed: true })
+  }
+
+  /** The events of a command id that are in the log already; none when it is unknown. */
+  function firstRows(
+    leadership: Leadership,
+    actor: AggregateActor,
+    commandId: string,
+  ): readonly StoredEvent[] {
+    if (!actor.commandIds.has(commandId) && actor.knowsAllCommandIds) return []
+    const { partition, commitIndex } = leadership
+    return store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex }).map(cipher.open)
   }
 
   function roleChanged(partition: number, change: RoleChange): void {
@@ -515,15 +657,17 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     range: { readonly fromSequence: number; readonly limit: number },
   ): Promise<readonly StoredEvent[]> {
     checkAggregateKey(aggregate)
-    bindingOf(aggregate.type)
     const leadership = leadershipOf(partition)
     refuseOverload()
     await barrier.pass(leadership)
-    const { commitIndex } = leadership
-    return store.readAggregate(aggregate, { partition, ...range, throughIndex: commitIndex }).map(cipher.open)
+    const throughIndex = leadership.commitIndex
+    const found = store.readAggregate(aggregate, { partition, ...range, throughIndex })
+    // A history can be read without its code; a name that is nowhere is a slip of the pen.
+    if (found.length === 0) bindingOf(aggregate.type)
+    return found.map(cipher.open)
   }
 
-  function forget(aggregates: readonly AggregateKey[]): void {
+  function forgetKeysOf(aggregates: readonly AggregateKey[]): void {
     forgets += 1
     for (const name of aggregates.map(actorName)) {
       idle.delete(name)
@@ -539,7 +683,13 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     load: (partition, aggregate) => again({ cipher, clock }, () => loadOnce(partition, aggregate)),
     loadEvents: (partition, aggregate, range) =>
       again({ cipher, clock }, () => loadEventsOnce(partition, aggregate, range)),
-    forget,
+    append,
+    async head(partition) {
+      const leadership = leadershipOf(partition)
+      await barrier.pass(leadership)
+      return leadership.commitIndex
+    },
+    forgetKeysOf,
     committed,
     roleChanged,
     read(partition, read) {
@@ -549,17 +699,27 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     stop() {
       for (const leadership of [...leaderships.values()]) loseLeadership(leadership)
     },
-    pendingOf(partition) {
+    pendingOf(partition, aggregate) {
       const leadership = leaderships.get(partition)
       if (leadership === undefined) return { count: 0, oldest: [], reads: 0 }
-      const { pending, reads, readsWaiting } = leadership
+      const { reads, readsWaiting } = leadership
       // In the order in which they were proposed.
-      const oldest = [...pending].slice(0, pendingNamedMax).map(([index, { record }]) => ({
+      const pending = [...leadership.pending].filter(
+        ([, { actor }]) => aggregate === undefined || actorName(actor.key) === actorName(aggregate),
+      )
+      const oldest = pending.slice(0, pendingNamedMax).map(([index, { record }]) => ({
         aggregate: record.aggregate,
         commandId: record.commandId,
         index,
       }))
-      return { count: pending.size, oldest, reads: reads.size + readsWaiting.length }
+      return { count: pending.length, oldest, reads: reads.size + readsWaiting.length }
+    },
+    forget(aggregate) {
+      const name = actorName(aggregate)
+      for (const { actors, loading } of leaderships.values())
+        if (actors.has(name) || loading.has(name)) return false
+      idle.delete(name)
+      return true
     },
     pendingCount: () => pendingTotal + barrier.count() + loadsTotal,
   }

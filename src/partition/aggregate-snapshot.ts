@@ -5,12 +5,17 @@ import type { Snapshot } from '../store/store.ts'
 import type { SubjectCipher } from '../store/subject-cipher.ts'
 import type { AggregateActor } from './aggregate-actor.ts'
 
+type Snapped = Pick<
+  AggregateActor,
+  'key' | 'committedSequence' | 'committedIndex' | 'committedState' | 'partition' | 'keys' | 'isStale'
+>
+
 /**
  * Of the committed state, sealed when it was made of data of subjects. Undefined when some of those are forgotten, and, with a
  * line in the log, for a state that is not JSON.
  */
 export function snapshotOf(
-  actor: AggregateActor,
+  actor: Snapped,
   facts: Pick<Snapshot, 'definition' | 'timeMs'>,
   log: Log,
   cipher: Pick<SubjectCipher, 'sealState'>,
@@ -35,7 +40,7 @@ export function snapshotOf(
  * Undefined for a state that JSON cannot say, or says otherwise (a Map, a Date, an instance of a class): it would come
  * back as another one.
  */
-function textOf({ key, committedState }: AggregateActor, log: Log): string | undefined {
+function textOf({ key, committedState }: Snapped, log: Log): string | undefined {
   try {
     const text = JSON.stringify(committedState)
     if (isDeepStrictEqual(JSON.parse(text), committedState)) return text

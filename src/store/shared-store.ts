@@ -60,6 +60,7 @@ export interface StoreBinding {
  * in the order in which appends become visible, without gaps, so a reader that has read through an index never finds
  * something new below it. Failures are GlynErrors: UNAVAILABLE (retryable: cannot be reached; an append may have been
  * written), EVENT_STORE_ERROR, STORE_FORMAT, STORE_FULL, STORE_READ_ONLY, TRANSACTION_FAILED, TRANSACTION_ROLLED_BACK;
+ * INVALID_CONFIGURATION for a way to it that cannot work (a wrong password, an unknown database),
  * INVALID_ARGUMENT for what no store keeps as it is (see `check-append.ts`), SHUTTING_DOWN after `close`. Each node has a
  * store object of its own, which it opens and closes.
  */

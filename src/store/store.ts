@@ -54,6 +54,18 @@ export interface StoreStatistics {
   readonly commits: number
 }
 
+/** Events of one type and version, of the aggregates of one type. */
+export interface EventKind {
+  readonly aggregateType: string
+  readonly eventType: string
+  readonly version: number
+  readonly events: number
+  /** Aggregates whose first event is one of these. */
+  readonly aggregates: number
+  /** The entry of the first of them, in the lowest partition that has any. */
+  readonly first: { readonly partition: number; readonly index: number }
+}
+
 /**
  * Reads are synchronous and see at least every batch whose promise has resolved. Methods that take `throughIndex`
  * never show anything above it: the caller passes the commit index.
@@ -98,11 +110,24 @@ export interface LocalStore {
   settings(): ReadonlyMap<string, string>
   statistics(): StoreStatistics
   /**
+   * Which kinds of events rest here, by aggregate type, event type and version. Kept while entries are written: what it
+   * costs does not grow with the history. Uncommitted entries count too.
+   */
+  eventKinds(): readonly EventKind[]
+  /** Snapshots of these aggregates, by type and id, after `after`; for checking and making them again. */
+  snapshots(filter: {
+    readonly type?: string
+    readonly after?: AggregateKey
+    readonly limit: number
+  }): readonly Snapshot[]
+  /**
    * Aggregates that have at least one event, by type and id; for listing. What counts as committed is what
    * `commitIndexOf` says; without it the stored commit index, which lags.
    */
   aggregates(filter: {
     readonly type?: string
+    /** Those that come later. */
+    readonly after?: AggregateKey
     readonly limit: number
     readonly commitIndexOf?: (partition: number) => number
   }): readonly (AggregateKey & { readonly sequence: number })[]

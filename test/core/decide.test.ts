@@ -54,9 +54,38 @@ t.test('the state that is decided on and the state that is read later see the sa
 
 t.test('an event without data has the empty object, and version 1', async t => {
   t.strictSame(accepted(yielding({ type: 'Bare' })).events, [{ type: 'Bare', version: 1, data: '{}' }])
-  t.strictSame(accepted(yielding({ type: 'Third', version: 3, data: null })).events, [
-    { type: 'Third', version: 3, data: 'null' },
-  ])
+})
+
+t.test('a new event has the version that its chain ends at, or an older one that it says', async t => {
+  const lift = (data: unknown): unknown => ({ lifted: data })
+  const upcast = { Third: [lift, lift], Second: { 1: lift } }
+  const versionOf = (event: object) => accepted(yielding(event, { upcast })).events[0]?.version
+  t.equal(versionOf({ type: 'Third' }), 3)
+  t.equal(versionOf({ type: 'Second' }), 2)
+  t.equal(versionOf({ type: 'Other' }), 1)
+  const old = accepted(yielding({ type: 'Third', version: 2, data: 'x' }, { upcast }))
+  t.strictSame(old.events, [{ type: 'Third', version: 2, data: '"x"' }])
+  t.same(old.state, [{ lifted: 'x' }], 'what is applied is what a later reader will see')
+  for (const [event, message] of [
+    [{ type: 'Third', version: 4 }, /Third with version 4; allowed: 1 to 3, as its upcast chain says/],
+    [{ type: 'Other', version: 2 }, /Other with version 2; allowed: 1, because it has no upcast chain/],
+  ] as const) {
+    t.throws(() => accepted(yielding(event, { upcast })), { code: 'AGGREGATE_FAILED', message })
+  }
+})
+
+t.test('with a list of events, another type is a mistake', async t => {
+  const events = ['Known', 'Third']
+  t.equal(accepted(yielding({ type: 'Known' }, { events })).events.length, 1)
+  t.throws(() => accepted(yielding({ type: 'Knwon' }, { events })), {
+    code: 'AGGREGATE_FAILED',
+    message: /yielded Knwon; its events allow: Known, Third/,
+  })
+  t.throws(() => applyEvent(yielding(null, { events }), [], { type: 'Gone', version: 1, data: 1 }), {
+    code: 'AGGREGATE_FAILED',
+    message: 'thing: the history has Gone v1, and the aggregate knows only Known, Third',
+    details: { misfit: 'unknown-type' },
+  })
 })
 
 t.test('what is not an event is named', async t => {
@@ -107,9 +136,9 @@ t.test('code of the aggregate that throws fails that command, with its cause', a
     message: 'thing: handle(Ask) threw: out of luck',
     cause,
   })
-  t.throws(() => decide(yielding({ type: 'A', version: 2 }, { apply: fail }), [], ask), {
+  t.throws(() => decide(yielding({ type: 'A' }, { apply: fail }), [], ask), {
     code: 'AGGREGATE_FAILED',
-    message: 'thing: apply(A v2) threw: out of luck',
+    message: 'thing: apply(A v1) threw: out of luck',
     cause,
   })
   t.throws(
@@ -182,11 +211,15 @@ t.test('old events are lifted step by step before they are applied', async t => 
   t.same(lifted(1, { euros: 3 }), { cents: 300, currency: 'EUR' })
   t.same(lifted(2, { cents: 5 }), { cents: 5, currency: 'EUR' })
   t.same(lifted(3, { cents: 5, currency: 'USD' }), { cents: 5, currency: 'USD' })
-  t.same(
-    lifted(4, { later: true }),
-    { later: true },
-    'a newer version than this code knows is applied as it is',
-  )
+  t.throws(() => lifted(4, { later: true }), {
+    code: 'AGGREGATE_FAILED',
+    message: 'thing: the history has Paid v4, and the aggregate knows versions 1 to 3',
+    details: { misfit: 'unknown-version' },
+  })
+  const byVersion = yielding(null, { upcast: { Paid: { 2: steps[1], 1: steps[0] } } } as object)
+  t.same(applyEvent(byVersion, [], { type: 'Paid', version: 1, data: { euros: 3 } }), [
+    { cents: 300, currency: 'EUR' },
+  ])
   t.same(applyEvent(aggregate, [], { type: 'Other', version: 1, data: 1 }), [1])
   t.same(
     applyEvent(aggregate, [], { type: 'toString', version: 1, data: 1 }),
@@ -207,6 +240,7 @@ t.test('an upcast that throws is a failure of the aggregate', async t => {
   })
   t.throws(() => applyEvent(aggregate, [], { type: 'Paid', version: 1, data: 0 }), {
     code: 'AGGREGATE_FAILED',
-    message: 'thing: apply(Paid v1) threw: cannot lift',
+    message: 'thing: upcast of Paid v1 to v2 threw: cannot lift',
+    details: { misfit: 'upcast-failed' },
   })
 })

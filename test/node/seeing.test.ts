@@ -98,6 +98,8 @@ function sources(
     heads: new Map(),
     queries: [],
     reactions: [],
+    quarantined: { count: 0, first: [] },
+    historyProblems: [],
     pluginProblems: [],
     ...rest,
   } as StatusSources

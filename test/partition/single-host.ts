@@ -137,7 +137,7 @@ export async function startSingleHost(
     engine,
     store,
     clock: systemClock,
-    log: { ...silentLog, warn },
+    log: { ...silentLog, warn, error: warn },
     aggregates: new Map([
       [aggregate.type, { definition: aggregate, definitionId: options.definitionId ?? 'first' }],
     ]),

@@ -279,6 +279,48 @@ export async function testConformance(t: Test, subject: ConformanceSubject): Pro
     t.equal(store.latestSnapshot({ type: 'bank_account', id: 'b' }), undefined)
   })
 
+  await t.test('kinds of events are counted, and what is truncated is not', async t => {
+    const store = await open(t)
+    const chain = createChain()
+    chain.noop()
+    chain.command('a', { events: 2 })
+    chain.command('b', { type: 'Renamed', version: 2 })
+    chain.command('a', { version: 2 })
+    chain.command('c', { type: 'Closed' })
+    await store.write(batchOf({ partitions: [{ partition: 1, entries: chain.entries }] }))
+    const of = { aggregateType: 'bank_account' }
+    const deposited = { ...of, eventType: 'CustomerDepositedCash', version: 1, events: 2, aggregates: 1 }
+    const closed = { ...of, eventType: 'Closed', version: 1, events: 1, aggregates: 1 }
+    const first = (partition: number, index: number) => ({ first: { partition, index } })
+    const renamed = { ...of, eventType: 'Renamed', version: 2, events: 1, aggregates: 1, ...first(1, 3) }
+    t.strictSame(store.eventKinds(), [
+      { ...closed, ...first(1, 5) },
+      { ...deposited, ...first(1, 2) },
+      { ...deposited, version: 2, events: 1, aggregates: 0, ...first(1, 4) },
+      renamed,
+    ])
+    chain.cut(4)
+    chain.term += 1
+    chain.noop()
+    const second = createChain({ partition: 2 })
+    second.command('d', { type: 'Closed' })
+    second.command('e', { type: 'Renamed', version: 2 })
+    const hardState = { term: 2, vote: null, commit: 0 }
+    await store.write(
+      batchOf({
+        partitions: [
+          { partition: 1, hardState, truncateFrom: 4, entries: chain.entries.slice(3) },
+          { partition: 2, entries: second.entries },
+        ],
+      }),
+    )
+    t.strictSame(store.eventKinds(), [
+      { ...closed, ...first(2, 1) },
+      { ...deposited, ...first(1, 2) },
+      { ...renamed, events: 2, aggregates: 2 },
+    ])
+  })
+
   await t.test('settings are set, replaced and removed', async t => {
     const store = await open(t)
     await store.write(batchOf({ settings: { cluster: 'one', name: 'n' } }))

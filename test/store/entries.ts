@@ -22,6 +22,9 @@ export interface Chain {
 export interface CommandOptions {
   readonly events?: number
   readonly commandId?: string
+  /** Of the events: `CustomerDepositedCash` when left out. */
+  readonly type?: string
+  readonly version?: number
   readonly data?: string
   readonly metadata?: string
 }
@@ -47,7 +50,9 @@ export function createChain(
     },
     noop: () => chain.append('noop', new Uint8Array(0)),
     config: voters => chain.append('config', encodeConfiguration({ voters, learners: [] })),
-    command(id, { events = 1, commandId, data = '{"amount":100}', metadata = '{}' } = {}) {
+    command(id, options = {}) {
+      const { events = 1, commandId, data = '{"amount":100}', metadata = '{}' } = options
+      const { type = 'CustomerDepositedCash', version = 1 } = options
       let firstSequence = 1
       for (const record of records.values()) {
         if (record.aggregate.id === id) firstSequence += record.events.length
@@ -59,7 +64,7 @@ export function createChain(
         firstSequence,
         timeMs: 1_700_000_000_000 + index,
         metadata,
-        events: Array.from({ length: events }, () => ({ type: 'CustomerDepositedCash', version: 1, data })),
+        events: Array.from({ length: events }, () => ({ type, version, data })),
       }
       records.set(index, record)
       return chain.append('command', encodeRecord(record))

@@ -36,7 +36,8 @@ t.test(`random histories read the same from memory and from SQLite (GLYN_SEED=${
       else if (dice < 0.2) chain.config([`peer-${upTo(3)}/s`])
       else {
         const commandId = random() < 0.3 ? { commandId: `shared-${upTo(5)}` } : {}
-        chain.command(`p${partition}-${upTo(4)}`, { events: 1 + upTo(4), ...commandId })
+        const kind = random() < 0.3 ? { type: `T${upTo(3)}`, version: 1 + upTo(3) } : {}
+        chain.command(`p${partition}-${upTo(4)}`, { events: 1 + upTo(4), ...commandId, ...kind })
       }
     }
     commit += upTo(chain.entries.length - commit + 1)
@@ -67,8 +68,16 @@ t.test(`random histories read the same from memory and from SQLite (GLYN_SEED=${
     const answers: unknown[] = [
       { events, entries },
       store.recover(),
+      store.eventKinds(),
+      store.snapshots({ limit: 1 + upTo(20) }),
+      store.snapshots({ type: 'bank_account', after: { type: 'bank_account', id: 'p1-2' }, limit: 3 }),
+      store.snapshots({ type: 'bank', limit: 3 }),
       [...store.settings()].sort(),
       store.aggregates({ limit: 1 + upTo(30) }),
+      store.aggregates({
+        after: { type: 'bank_account', id: `p${upTo(8)}-${upTo(5)}` },
+        limit: 1 + upTo(30),
+      }),
       store.aggregates({ limit: 1 + upTo(30), commitIndexOf }),
     ]
     for (const partition of partitions) {

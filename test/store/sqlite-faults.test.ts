@@ -99,8 +99,8 @@ t.test('a newer format is refused with both versions, and the file is left alone
   const before = readFileSync(path)
   await t.rejects(openSqliteStore({ path }), {
     code: 'STORE_FORMAT',
-    message: /it has format 99; this version reads formats 1 to 2\. Use a newer glyn-node/,
-    details: { found: 99, newest: 2 },
+    message: /it has format 99; this version reads formats 1 to 3\. Use a newer glyn-node/,
+    details: { found: 99, newest: 3 },
   })
   t.equal(Buffer.compare(readFileSync(path), before), 0)
 })

@@ -90,7 +90,8 @@ t.test(`at every step of folds, commits and truncations all reads are whole (GLY
       else if (dice < 0.1) chain.config([`peer-${upTo(3)}/s`])
       else {
         const shared = random() < 0.2 ? { commandId: `shared-${upTo(5)}` } : {}
-        chain.command(`p${partition}-${upTo(4)}`, { events: 1 + upTo(4), ...shared })
+        const kind = random() < 0.3 ? { type: `T${upTo(3)}`, version: 1 + upTo(3) } : {}
+        chain.command(`p${partition}-${upTo(4)}`, { events: 1 + upTo(4), ...shared, ...kind })
       }
     }
     if (random() < 0.5) committed += upTo(chain.entries.length - committed + 1)
@@ -107,7 +108,12 @@ t.test(`at every step of folds, commits and truncations all reads are whole (GLY
     const answers: unknown[] = [
       { events, entries },
       store.recover(),
+      store.eventKinds(),
       store.aggregates({ limit: 1 + upTo(30) }),
+      store.aggregates({
+        after: { type: 'bank_account', id: `p${upTo(8)}-${upTo(5)}` },
+        limit: 1 + upTo(30),
+      }),
       store.aggregates({ limit: 1 + upTo(30), commitIndexOf: partition => (partition * 7) % 300 }),
     ]
     for (const partition of partitions) {
@@ -432,7 +438,7 @@ function writeFirstFormat(path: string, chains: readonly Chain[]): void {
   database.close()
 }
 
-t.test('a database of the first format is brought to the second with all that it holds', async t => {
+t.test('a database of the first format is brought to the newest with all that it holds', async t => {
   const path = join(t.testdir(), 'glyn.db')
   const chains = [1, 2, 3].map(partition => createChain({ partition, from: [] }))
   for (const [number, chain] of chains.entries()) {
@@ -470,7 +476,17 @@ t.test('a database of the first format is brought to the second with all that it
   t.equal(all, 99 + 102 + 103)
   t.equal(count.get(), all - lastEvents(chains), 'all but what is not committed')
   t.equal(people.pragma('integrity_check', { simple: true }), 'ok')
-  t.equal(people.pragma('user_version', { simple: true }), 2)
+  t.equal(people.pragma('user_version', { simple: true }), 3)
+  t.match(store.eventKinds(), [
+    {
+      aggregateType: 'bank_account',
+      eventType: 'CustomerDepositedCash',
+      version: 1,
+      events: all,
+      aggregates: 12,
+      first: { partition: 1, index: 3 },
+    },
+  ])
   const entries = [chains[0]?.command('p0-1')].filter(entry => entry !== undefined)
   await store.write(batchOf({ partitions: [{ partition: 1, entries }] }))
   t.strictSame(store.log(1).entries(1, 999, 1e9), chains[0]?.entries, 'and it is written on')

@@ -209,6 +209,31 @@ export function createCoreNode(
       })
       return outcome
     },
+    async append(appends) {
+      return appends.map(({ aggregate, expectedSequence, commandId, timeMs, metadata, events: given }) => {
+        const { type, id } = aggregate
+        const history = historyOf(type, id)
+        if (expectedSequence !== history.length) return { type: 'conflict', sequence: history.length }
+        const partition = partitionOf(aggregate, partitionCount)
+        const position = { partition, index: headOf(partition) + 1 }
+        for (const [place, event] of given.entries()) {
+          const sequence = expectedSequence + place + 1
+          events.push({
+            id: `${type}/${id}/${sequence}`,
+            aggregate,
+            sequence,
+            position,
+            type: event.type,
+            version: event.version,
+            data: JSON.parse(event.data) as unknown,
+            metadata: JSON.parse(metadata) as Record<string, string>,
+            commandId,
+            time: new Date(timeMs).toISOString(),
+          })
+        }
+        return { type: 'appended', ...position }
+      })
+    },
     async loadAggregate(type, id) {
       return load(type, id)
     },
@@ -291,6 +316,9 @@ export function createCoreNode(
       })
       return { id: `m-${published.length}`, peers: 2 }
     },
+    async *backup() {
+      yield Buffer.from('no backup: this node has no log')
+    },
     async subscribers({ timeoutMs = 0 } = {}) {
       const query = { name: 'sum', version: 1, state: 'running', lag: 0, lastError: null } as const
       const messages = { handled: published.length, failed: 0, dropped: 0 }
@@ -304,6 +332,72 @@ export function createCoreNode(
           error: `it did not answer within ${timeoutMs} ms`,
         },
       ]
+    },
+    async latestSnapshot(type, id) {
+      const { aggregate, sequence, state, position } = load(type, id)
+      if (sequence === 0) return null
+      const facts = { time: '2026-01-31T08:00:00.000Z', definition: 'code:test', isCurrent: true, bytes: 11 }
+      return { aggregate, sequence, position, state, ...facts }
+    },
+    async aggregateStats(type, id) {
+      const { aggregate, sequence, position } = load(type, id)
+      const history = historyOf(type, id)
+      return {
+        aggregate,
+        position,
+        leader: { peerId, name: 'test' },
+        sequence,
+        events: sequence,
+        bytes: JSON.stringify(history.map(({ data }) => data)).length,
+        firstTime: history[0]?.time ?? null,
+        lastTime: history.at(-1)?.time ?? null,
+        snapshot: null,
+        pending: 0,
+        quarantined: null,
+      }
+    },
+    async rebuildSnapshots(type, { id, signal, onProgress } = {}) {
+      signal?.throwIfAborted()
+      find(type)
+      const ids = [...new Set(events.filter(event => event.aggregate.type === type).map(e => e.aggregate.id))]
+      const chosen = id === undefined ? ids : [id]
+      for (const [done, each] of chosen.entries())
+        onProgress?.({ done, total: chosen.length, current: { aggregate: { type, id: each }, sequence: 1 } })
+      const difference = {
+        where: 'snapshot',
+        sequence: 1,
+        found: '{"total":1}',
+        replayed: '{"total":2}',
+      } as const
+      const wrong = chosen
+        .filter(each => each === 'wrong')
+        .map(each => ({ aggregate: { type, id: each }, ...difference }))
+      const counts = { rebuilt: chosen.length, failed: 0, busy: 0, failures: [] }
+      return { ...counts, differences: wrong, differencesTotal: wrong.length }
+    },
+    async systemStats() {
+      const ofTypes = Map.groupBy(events, event => event.aggregate.type)
+      return {
+        node: { peerId, name: 'test', version: '0.0.0', uptimeSeconds: 1, memoryBytes: 1 },
+        store: {
+          location: 'memory',
+          partitions: partitionCount,
+          events: events.length,
+          entries: events.length,
+          bytes: 1,
+          commits: events.length,
+          aggregates: [...ofTypes].map(([type, all]) => ({
+            type,
+            aggregates: new Set(all.map(event => event.aggregate.id)).size,
+            events: all.length,
+            kinds: [{ type: all[0]?.type ?? '', version: 1, events: all.length }],
+          })),
+        },
+        commands: { accepted: executed.length, replayed: 0, rejected: 0, failed: 0, pending: 0 },
+        queries: { total: 1, running: 1, lagMax: 0, answered: 0, failed: 0 },
+        mesh: { members: 1, connected: 0, leads: partitionCount },
+        quarantined: 0,
+      }
     },
     async status(): Promise<NodeStatus> {
       return {
@@ -348,6 +442,7 @@ export function createCoreNode(
         partitions: partitions(),
         queries: [sum()],
         reactions: [],
+        quarantined: { count: 0, first: [] },
         problems: [],
       }
     },
@@ -415,6 +510,7 @@ export function createCoreNode(
         ],
         pending: { commands: 1, oldest: [{ aggregate, commandId: 'c-1', index: index + 1 }], reads: 0 },
         queries: [{ peerId, node: 'test', name: 'sum', state: 'running', position: index, behind: 0 }],
+        quarantined: null,
         problems: [],
       }
     },

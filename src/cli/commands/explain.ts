@@ -70,12 +70,21 @@ function formatExplanation(io: Io, explanation: Explanation): string {
     ])
     parts.push(formatTable(io, ['query', 'on', 'state', 'index', 'behind'], rows))
   }
+  if (explanation.quarantined !== null) parts.push(formatQuarantined(io, explanation.quarantined))
   parts.push(
     problems.length === 0
       ? `${paint('green', 'No problems with this partition.')}\n`
       : problems.map(problem => `${paint('yellow', 'problem:')} ${problem}\n`).join(''),
   )
   return parts.join('\n')
+}
+
+function formatQuarantined(
+  io: Io,
+  { sequence, eventType, version, reason, since }: NonNullable<Explanation['quarantined']>,
+): string {
+  const paint = createPaint(io, io.stdout)
+  return `${paint('red', 'quarantined')} since ${clockTime(since)}: it takes no commands. Event ${sequence}, ${eventType} v${version}: ${reason}\n`
 }
 
 function pendingInWords({ commands, reads }: Explanation['pending']): string {

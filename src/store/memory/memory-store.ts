@@ -10,7 +10,14 @@ import { entryBytes } from '../../raft/entry-bytes.ts'
 import type { HardState, LogReader } from '../../raft/raft.ts'
 import { checkWrite, emptyHardState, storageIdIsReserved, storageIdSetting } from '../check-write.ts'
 import { decodeRecord } from '../record-codec.ts'
-import type { LocalStore, PartitionWrite, RecoveredPartition, Snapshot, StoreBatch } from '../store.ts'
+import type {
+  EventKind,
+  LocalStore,
+  PartitionWrite,
+  RecoveredPartition,
+  Snapshot,
+  StoreBatch,
+} from '../store.ts'
 
 interface Row {
   readonly entry: Entry
@@ -37,6 +44,7 @@ export function createMemoryStore(options: { readonly storageId?: string } = {})
   const streams = new Map<string, Stream>()
   const snapshots = new Map<string, Snapshot>()
   const settings = new Map<string, string>()
+  const kinds = createEventKinds()
   const statistics = { events: 0, entries: 0, bytes: 0, commits: 0 }
   let failure: Error | null = null
   let closed = false
@@ -100,7 +108,7 @@ export function createMemoryStore(options: { readonly storageId?: string } = {})
     partitions.set(number, partition)
     while (write.truncateFrom !== null && partition.rows.length >= write.truncateFrom) {
       const row = partition.rows.pop()
-      if (row !== undefined) forget(row)
+      if (row !== undefined) forget(number, row)
     }
     for (const entry of write.entries) {
       const record = records.get(entry) ?? null
@@ -119,17 +127,19 @@ export function createMemoryStore(options: { readonly storageId?: string } = {})
     record.events.forEach((_, offset) => {
       stream.events[record.firstSequence + offset - 1] = { ...place, offset }
     })
+    kinds.remember(record, place)
     if (!stream.commands.has(record.commandId)) stream.commands.set(record.commandId, place.index)
     statistics.events += record.events.length
   }
 
-  function forget({ entry, record }: Row): void {
+  function forget(partition: number, { entry, record }: Row): void {
     statistics.entries -= 1
     statistics.bytes -= entry.payload.length
     if (record === null) return
     const stream = streams.get(keyOf(record.aggregate))
     invariant(stream !== undefined, `no stream of ${record.aggregate.type}/${record.aggregate.id}`)
     stream.events.length = record.firstSequence - 1
+    kinds.forget(record, partition)
     if (stream.commands.get(record.commandId) === entry.index) stream.commands.delete(record.commandId)
     statistics.events -= record.events.length
   }
@@ -206,12 +216,13 @@ export function createMemoryStore(options: { readonly storageId?: string } = {})
     latestSnapshot: aggregate => snapshots.get(keyOf(aggregate)),
     settings: () => new Map(settings),
     statistics: () => ({ ...statistics }),
-    aggregates({ type, limit, commitIndexOf }) {
+    aggregates({ type, after, limit, commitIndexOf }) {
       const committed = commitIndexOf ?? (partition => partitions.get(partition)?.hardState.commit ?? 0)
       const listed = []
       for (const stream of [...streams.values()].sort(byTypeAndId)) {
         if (listed.length >= limit) break
         if (type !== undefined && stream.key.type !== type) continue
+        if (after !== undefined && byKey(stream.key, after) <= 0) continue
         const sequence = stream.events.findLastIndex(
           place => place !== undefined && place.index <= committed(place.partition),
         )
@@ -219,8 +230,72 @@ export function createMemoryStore(options: { readonly storageId?: string } = {})
       }
       return listed
     },
+    eventKinds: () => kinds.list(),
+    snapshots: ({ type, after, limit }) =>
+      [...snapshots.values()]
+        .filter(({ aggregate }) => type === undefined || aggregate.type === type)
+        .filter(({ aggregate }) => after === undefined || byKey(aggregate, after) > 0)
+        .sort((a, b) => byKey(a.aggregate, b.aggregate))
+        .slice(0, limit),
     async close() {
       closed = true
+    },
+  }
+}
+
+interface CountedKind extends Omit<EventKind, 'first'> {
+  readonly partition: number
+  readonly index: number
+}
+
+/** Counted by partition, whose end alone can be truncated: the first of a kind goes last. */
+function createEventKinds() {
+  const counted = new Map<string, CountedKind>()
+  function count(
+    record: CommandRecord,
+    place: { readonly partition: number; readonly index: number },
+    sign: 1 | -1,
+  ): void {
+    for (const [offset, { type: eventType, version }] of record.events.entries()) {
+      const aggregateType = record.aggregate.type
+      const key = [place.partition, aggregateType, eventType, version].join('\u0000')
+      const known = counted.get(key) ?? {
+        aggregateType,
+        eventType,
+        version,
+        events: 0,
+        aggregates: 0,
+        ...place,
+      }
+      const events = known.events + sign
+      const aggregates = known.aggregates + (record.firstSequence + offset === 1 ? sign : 0)
+      if (events === 0) counted.delete(key)
+      else counted.set(key, { ...known, events, aggregates })
+    }
+  }
+  return {
+    remember: (record: CommandRecord, place: { readonly partition: number; readonly index: number }): void =>
+      count(record, place, 1),
+    forget: (record: CommandRecord, partition: number): void => count(record, { partition, index: 0 }, -1),
+    list(): readonly EventKind[] {
+      const kinds = new Map<string, EventKind>()
+      for (const { partition, index, ...kind } of counted.values()) {
+        const key = [kind.aggregateType, kind.eventType, kind.version].join('\u0000')
+        const known = kinds.get(key)
+        const isLower = known === undefined || partition < known.first.partition
+        kinds.set(key, {
+          ...kind,
+          events: kind.events + (known?.events ?? 0),
+          aggregates: kind.aggregates + (known?.aggregates ?? 0),
+          first: isLower ? { partition, index } : known.first,
+        })
+      }
+      return [...kinds.values()].sort(
+        (a, b) =>
+          byBytes(a.aggregateType, b.aggregateType) ||
+          byBytes(a.eventType, b.eventType) ||
+          a.version - b.version,
+      )
     },
   }
 }
@@ -228,6 +303,6 @@ export function createMemoryStore(options: { readonly storageId?: string } = {})
 const keyOf = (aggregate: AggregateKey): string => `${aggregate.type}\u0000${aggregate.id}`
 
 /** By the bytes of UTF-8, as SQLite orders texts. */
-const byTypeAndId = (a: Stream, b: Stream): number =>
-  Buffer.compare(Buffer.from(a.key.type), Buffer.from(b.key.type)) ||
-  Buffer.compare(Buffer.from(a.key.id), Buffer.from(b.key.id))
+const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
+const byKey = (a: AggregateKey, b: AggregateKey): number => byBytes(a.type, b.type) || byBytes(a.id, b.id)
+const byTypeAndId = (a: Stream, b: Stream): number => byKey(a.key, b.key)

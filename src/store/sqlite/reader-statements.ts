@@ -34,6 +34,7 @@ export interface ReaderStatements {
   readonly readTailEvent: Statement<unknown[], EventRow>
   readonly readTailAggregates: Statement<[{ readonly type: string | null }], AggregateRow>
   readonly readSnapshot: Statement<[string, string], Omit<Snapshot, 'aggregate'>>
+  readonly readSnapshots: Statement<[string, string, number], AggregateKey & Omit<Snapshot, 'aggregate'>>
   readonly readSettings: Statement<[string], { readonly name: string; readonly value: string }>
   readonly readCounts: Statement<[], { readonly events: number; readonly entries: number }>
   readonly readBytes: Statement<[], number>
@@ -113,6 +114,11 @@ export function prepareReaderStatements(database: Database): ReaderStatements {
     readSnapshot: database.prepare<[string, string], Omit<Snapshot, 'aggregate'>>(
       `select sequence, idx as "index", partition, state, definition, time_ms as timeMs from snapshots
        where aggregate_type = ? and aggregate_id = ?`,
+    ),
+    readSnapshots: database.prepare<[string, string, number], AggregateKey & Omit<Snapshot, 'aggregate'>>(
+      `select aggregate_type as type, aggregate_id as id, sequence, idx as "index", partition, state, definition,
+         time_ms as timeMs
+       from snapshots where (aggregate_type, aggregate_id) > (?, ?) order by aggregate_type, aggregate_id limit ?`,
     ),
     readSettings: database.prepare<[string], { readonly name: string; readonly value: string }>(
       'select name, value from settings where name <> ? order by name',

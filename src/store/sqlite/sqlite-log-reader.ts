@@ -46,7 +46,8 @@ export function openSqliteLogReader(path: string): SqliteLogReader {
   }
 }
 
-function checkFormat(database: Database, path: string): void {
+/** Throws STORE_FORMAT unless it is a database of ours, of the newest format. */
+export function checkFormat(database: Database, path: string): void {
   const found = Number(database.pragma('user_version', { simple: true }))
   const newest = migrations.at(-1)?.version ?? 0
   const isOurs = Number(database.pragma('application_id', { simple: true })) === applicationId

@@ -9,6 +9,7 @@ import type { LogReader } from '../../raft/raft.ts'
 import { storageIdSetting } from '../check-write.ts'
 import { encodeRecord } from '../record-codec.ts'
 import type { LocalStore, RecoveredPartition } from '../store.ts'
+import { prepareEventKinds } from './event-kinds.ts'
 import { type AggregateRow, type EntryRow, prepareReaderStatements } from './reader-statements.ts'
 import { boundedIndex, rowIndexMax } from './row-id.ts'
 import { preparePartitionReader, sequenceColumn, toEvents } from './sqlite-log-reader.ts'
@@ -24,6 +25,8 @@ export type SqliteReader = Pick<
   | 'latestSnapshot'
   | 'settings'
   | 'aggregates'
+  | 'eventKinds'
+  | 'snapshots'
 > & { statistics(): { readonly events: number; readonly entries: number; readonly bytes: number } }
 
 /** Throws what SQLite throws, and STORE_CORRUPT for rows that do not fit together. */
@@ -238,17 +241,19 @@ export function createSqliteReader(database: Database, location: string): Sqlite
   }
 
   const aggregates: LocalStore['aggregates'] = database.transaction(
-    ({ type, limit, commitIndexOf }: Parameters<LocalStore['aggregates']>[0]) => {
+    ({ type, after, limit, commitIndexOf }: Parameters<LocalStore['aggregates']>[0]) => {
       const stored = commitIndexOf === undefined ? storedCommits() : undefined
       const committed = commitIndexOf ?? (partition => stored?.get(partition) ?? 0)
       const listed: (AggregateKey & { readonly sequence: number })[] = []
       const tail = tailAggregates(type)
-      const nextInLog = (after: AggregateKey): AggregateKey | undefined => {
-        const key = statements.nextAggregate.get(after.type, after.id)
+      const nextInLog = (before: AggregateKey): AggregateKey | undefined => {
+        const key = statements.nextAggregate.get(before.type, before.id)
         return key !== undefined && (type === undefined || key.type === type) ? key : undefined
       }
-      let inLog = nextInLog({ type: type ?? '', id: '' })
+      let inLog = nextInLog(after ?? { type: type ?? '', id: '' })
       let inTail = tail.next().value
+      while (after !== undefined && inTail !== undefined && compareKeys(inTail[0], after) <= 0)
+        inTail = tail.next().value
       while (listed.length < limit) {
         const order = compareKeys(inLog, inTail?.[0])
         const key = order <= 0 ? inLog : inTail?.[0]
@@ -280,6 +285,13 @@ export function createSqliteReader(database: Database, location: string): Sqlite
       bytes: statements.readBytes.get() ?? 0,
     }),
     aggregates,
+    eventKinds: prepareEventKinds(database),
+    snapshots({ type, after, limit }) {
+      const rows = statements.readSnapshots.all(after?.type ?? type ?? '', after?.id ?? '', limit)
+      return rows
+        .filter(row => type === undefined || row.type === type)
+        .map(({ type: ofType, id, ...row }) => ({ aggregate: { type: ofType, id }, ...row }))
+    },
   }
 }
 

@@ -1,6 +1,7 @@
 // The tables of glyn.db, as an ordered list of steps from one format to the next.
 import type { Database } from 'better-sqlite3'
 import { GlynError } from '../../core/errors.ts'
+import { eventKindsTable } from './event-kinds.ts'
 import { rowId } from './row-id.ts'
 
 export interface Migration {
@@ -174,6 +175,7 @@ where kind = 'command' and idx > partitions.last_idx and idx <= known.commit_idx
 export const migrations: readonly Migration[] = [
   { version: 1, sql: firstFormat },
   { version: 2, sql: secondFormat },
+  { version: 3, sql: eventKindsTable },
 ]
 
 /**

@@ -96,6 +96,8 @@ function createStore(components: {
     settings: () => read(() => reader.settings()),
     statistics: () => read(() => ({ ...reader.statistics(), commits: writer.commits() })),
     aggregates: filter => read(() => reader.aggregates(filter)),
+    eventKinds: () => read(() => reader.eventKinds()),
+    snapshots: filter => read(() => reader.snapshots(filter)),
     close() {
       closing ??= close()
       return closing

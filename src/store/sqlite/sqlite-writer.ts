@@ -8,6 +8,7 @@ import type { HardState } from '../../raft/raft.ts'
 import { checkWrite, storageIdIsReserved, storageIdSetting } from '../check-write.ts'
 import { decodeRecord, encodeRecord } from '../record-codec.ts'
 import type { PartitionWrite, Snapshot } from '../store.ts'
+import { createKindsOfLog } from './event-kinds.ts'
 import { createLastSequences } from './last-sequences.ts'
 import { checkPlace, rowIndexMax, rowsBetween } from './row-id.ts'
 import { migrate, migrations } from './sqlite-schema.ts'
@@ -97,11 +98,13 @@ function createWriter(database: Database.Database, storageId: string, path: stri
   /** Of the transaction under way: partitions whose row has to be written. */
   const changed = new Map<number, WrittenPartition>()
   const lastSequences = createLastSequences(database)
+  const kinds = createKindsOfLog(database)
   const fold = createTailFold({
     database,
     partitions,
     lastId: () => lastId,
     writePartition,
+    kinds,
     onPurged: () => lastSequences.maybeForget(),
   })
   for (const row of statements.readTail.all()) recoverEntry(row)
@@ -144,6 +147,7 @@ function createWriter(database: Database.Database, storageId: string, path: stri
   function truncate(partition: number, written: WrittenPartition, from: number): void {
     if (from <= written.foldedIndex) {
       const range = [partition, from - 1, partition, rowIndexMax] as const
+      kinds.truncating(partition, from)
       written.foldedEvents -= statements.countEvents.get(...range) ?? 0
       statements.truncateLog.run(...range)
       written.foldedIndex = from - 1

@@ -2,6 +2,7 @@
 // commits. A round takes what the tail has at its beginning; when all of that is in the log, it leaves the tail, some rows
 // at a time too.
 import type { Database } from 'better-sqlite3'
+import type { KindsOfLog } from './event-kinds.ts'
 import { rowId } from './row-id.ts'
 import { rowColumnNames } from './sqlite-schema.ts'
 import type { TailEntry, WrittenPartition } from './written-partition.ts'
@@ -37,9 +38,10 @@ export function createTailFold(components: {
   readonly partitions: ReadonlyMap<number, WrittenPartition>
   readonly lastId: () => number
   readonly writePartition: (partition: number, written: WrittenPartition) => void
+  readonly kinds: KindsOfLog
   readonly onPurged: () => void
 }): TailFold {
-  const { database, partitions, lastId, writePartition, onPurged } = components
+  const { database, partitions, lastId, writePartition, kinds, onPurged } = components
   const copyRow = database.prepare<[number]>(
     `insert into log (id, ${rowColumnNames})
      select ${rowId('partition', 'idx', 'offset')}, ${rowColumnNames} from tail where id = ?`,
@@ -69,11 +71,13 @@ export function createTailFold(components: {
 
   const copySlice = database.transaction(
     (partition: number, written: WrittenPartition, slice: readonly TailEntry[]) => {
+      const after = written.foldedIndex
       for (const { firstId, rows, index, events } of slice) {
         for (let id = firstId; id < firstId + rows; id += 1) copyRow.run(id)
         written.foldedIndex = index
         written.foldedEvents += events
       }
+      kinds.folded(partition, { after, through: written.foldedIndex })
       writePartition(partition, written)
     },
   )
