@@ -25,7 +25,7 @@ const queueMax = 50_000
 /** Keys of which this node remembers who has them. */
 const confirmedMax = 100_000
 /** A node that comes back waits so long for members that it cannot ask what was forgotten meanwhile. */
-const firstCompareMsMax = 10_000
+const firstCompareMsMax = 30_000
 
 export interface KeyExchangeInit {
   readonly self: string

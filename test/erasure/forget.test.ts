@@ -130,7 +130,7 @@ t.test('a node that is away has forgotten before it shows anything', async t => 
   const { reference } = await first.node.forgetStatus('person-1')
   const keys = await keysOf(keepers, reference)
   await last.close()
-  const report = await first.node.forget('person-1', { timeoutMs: 3000 })
+  const report = await first.node.forget('person-1', { timeoutMs: 8000 })
   t.equal(report.complete, false)
   t.match(report.members, [
     { state: 'forgotten' },
