@@ -10,6 +10,7 @@ const allowed = {
   pubsub: ['core', 'raft', 'store', 'mesh'],
   partition: ['core', 'raft', 'store', 'mesh'],
   cluster: ['core', 'raft', 'store', 'mesh'],
+  erasure: ['core', 'raft', 'store', 'mesh'],
   reaction: ['core', 'raft', 'store', 'plugin'],
   node: [
     'core',
@@ -23,6 +24,7 @@ const allowed = {
     'partition',
     'cluster',
     'reaction',
+    'erasure',
   ],
   http: ['core', 'node'],
   cli: ['core', 'plugin', 'mesh', 'node', 'http'],
@@ -37,6 +39,7 @@ const allowed = {
     'partition',
     'cluster',
     'reaction',
+    'erasure',
     'node',
   ],
 }

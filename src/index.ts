@@ -23,6 +23,7 @@ export type { Accepted, Outcome, Rejected } from './core/outcome.ts'
 export type { Position } from './core/position.ts'
 export type { NewQueryMessage, QueryMessage } from './core/query-message.ts'
 export type { RecordedEvent, StoredEvent } from './core/record.ts'
+export { type Forgotten, forgottenEventType } from './core/system-types.ts'
 export { tokenOf } from './core/token.ts'
 export { type Client, type ConnectOptions, connect } from './http/connect.ts'
 export { createNode } from './node/create-node.ts'
@@ -52,11 +53,13 @@ export type {
 } from './node/inspection.ts'
 export type {
   ExecuteOptions,
+  ForgetOptions,
   GivenAppend,
   GivenAppendResult,
   LeaveProgress,
   LoadedAggregate,
   LoadedDefinitions,
+  MemberMemory,
   MemberStatus,
   NodeApi,
   NodeStatus,
@@ -65,6 +68,7 @@ export type {
   PlacementStatus,
   PublishedMessage,
   ReadOptions,
+  SubjectReport,
   Subscription,
 } from './node/node-api.ts'
 export type { NodeOptions } from './node/node-options.ts'

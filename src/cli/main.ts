@@ -80,6 +80,11 @@ const commands: readonly { readonly name: string; readonly summary: string; read
     load: async context => (await import('./commands/leave.ts')).createLeaveCommand(context),
   },
   {
+    name: 'forget',
+    summary: 'destroy the keys of a subject: nobody can read the data of its events any more',
+    load: async context => (await import('./commands/forget.ts')).createForgetCommand(context),
+  },
+  {
     name: 'placement',
     summary: 'show which node holds which partition',
     load: async context => (await import('./commands/placement.ts')).createPlacementCommand(context),

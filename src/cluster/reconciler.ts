@@ -4,7 +4,7 @@ import type { Log } from '../core/log.ts'
 import { controllerPartition } from '../core/partition-of.ts'
 import type { Placement } from '../core/placement.ts'
 import { peerIdOf, type ReplicaId } from '../core/replica-id.ts'
-import type { Raft } from '../raft/raft.ts'
+import type { ConfigurationChange, Raft } from '../raft/raft.ts'
 import { type ClusterState, replicaIdOfNode } from './cluster-state.ts'
 import type { ControllerLog } from './controller-log.ts'
 import { nextChange } from './next-change.ts'
@@ -40,6 +40,11 @@ export interface ReconcilerInit {
   /** Tells the others that this node is about to stop; resolves when they know, or soon. */
   readonly sayGoodbye: () => Promise<void>
   readonly self: ReplicaId
+  /** Asked before voters change, by peer id. When it says no, it is asked again. */
+  readonly mayChange?: (
+    partition: number,
+    voters: { readonly now: readonly string[]; readonly next: readonly string[] },
+  ) => boolean
 }
 
 export interface Reconciler {
@@ -98,6 +103,11 @@ export function createReconciler(init: ReconcilerInit): Reconciler {
         }
       } else if (next.type === 'change') {
         if (next.change.type === 'add-learner' && catchingUp >= catchingUpMax) continue
+        if (
+          next.change.type !== 'add-learner' &&
+          init.mayChange?.(partition, votersAfter(status.configuration.voters, next.change)) === false
+        )
+          continue
         const result = raft.changeConfiguration(next.change)
         if (result.type === 'appended') {
           const { type, id } = next.change
@@ -231,6 +241,16 @@ function heirOf(
       place(a) - place(b) ||
       b.match - a.match,
   )[0]
+}
+
+/** Peer ids of the voters, before and after. */
+function votersAfter(
+  voters: readonly ReplicaId[],
+  { type, id }: ConfigurationChange,
+): { readonly now: readonly string[]; readonly next: readonly string[] } {
+  const others = voters.filter(voter => voter !== id)
+  const next = type === 'promote' ? [...others, id] : type === 'add-learner' ? voters : others
+  return { now: voters.map(peerIdOf), next: next.map(peerIdOf) }
 }
 
 function wantedOf(state: ClusterState, partition: number): Placement | undefined {

@@ -69,6 +69,13 @@ export interface Aggregate<
   readonly events?: readonly Event['type'][]
   /** For the compiler only; never there at run time. */
   readonly '~types'?: { readonly sent: Sent } | undefined
+  /**
+   * Whom the data of an event are about: they are stored encrypted with a key of this subject, and can be forgotten with it.
+   * Undefined: they rest as they are. Pure. A name of 1 to 256 bytes, best one that says nothing: `customer-4711`.
+   */
+  subject?(event: Event, aggregateId: string): string | undefined
+  /** In place of `apply`, for an event of this type whose data are forgotten. When left out, it is passed over. Pure. */
+  forgotten?(state: State, eventType: Event['type']): State
 }
 
 /** Any aggregate: every definition can be given where this is asked for. */
@@ -106,7 +113,10 @@ interface Inferred<
   Many extends DomainEvent,
   Known extends DomainEvent,
   Code extends string,
-> extends Pick<Aggregate<State, Cmd, Known, Code>, 'type' | 'snapshotEvery' | 'upcast' | 'events'> {
+> extends Pick<
+    Aggregate<State, Cmd, Known, Code>,
+    'type' | 'snapshotEvery' | 'upcast' | 'events' | 'subject' | 'forgotten'
+  > {
   readonly emptyState: State
   handle(state: State, command: Cmd): One | readonly Many[] | Rejection<Code>
   apply(state: State, event: Known): State
@@ -172,7 +182,10 @@ export function checkAggregate(value: unknown): asserts value is AnyAggregate {
     throw new GlynError('INVALID_ARGUMENT', `aggregate: ${field} is ${describe(found)}; allowed: ${allowed}`)
   }
   if (typeof value !== 'object' || value === null) return complain('the definition', value, 'an object')
-  const { type, handle, apply, snapshotEvery, commands } = value as Record<string, unknown>
+  const { type, handle, apply, snapshotEvery, commands, subject, forgotten } = value as Record<
+    string,
+    unknown
+  >
   if (typeof type !== 'string' || !namePattern.test(type)) {
     complain('type', type, 'letters, digits, _ . -, starting with a letter, at most 128')
   } else if (isSystemType(type)) {
@@ -185,6 +198,10 @@ export function checkAggregate(value: unknown): asserts value is AnyAggregate {
   if (!('emptyState' in value)) complain('emptyState', undefined, 'the state before any event')
   if (typeof handle !== 'function') complain('handle', handle, 'a function (state, command) => events')
   if (typeof apply !== 'function') complain('apply', apply, 'a function (state, event) => state')
+  if (subject !== undefined && typeof subject !== 'function')
+    complain('subject', subject, 'a function (event, aggregateId) => subject or undefined')
+  if (forgotten !== undefined && typeof forgotten !== 'function')
+    complain('forgotten', forgotten, 'a function (state, eventType) => state')
   if (snapshotEvery !== undefined && !(Number.isInteger(snapshotEvery) && (snapshotEvery as number) > 0)) {
     throw new GlynError(
       'NON_POSITIVE_ARGUMENT',

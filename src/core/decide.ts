@@ -6,6 +6,8 @@ import type { DomainEvent } from './event.ts'
 import { limits } from './limits.ts'
 import type { RecordedEvent } from './record.ts'
 import { schemaIssues } from './schema-issues.ts'
+import { isLikeSealed, sealedField } from './sealed-data.ts'
+import { type Forgotten, forgottenEventType } from './system-types.ts'
 import { currentVersion, liftEvent, type Misfit, messageOf, misfitOf } from './upcast.ts'
 
 export type Decided =
@@ -41,11 +43,24 @@ export function decide(aggregate: AnyAggregate, state: unknown, command: Command
 
 /** `apply`, after the event was lifted to its newest version. Throws AGGREGATE_FAILED with `details: { misfit }`. */
 export function applyEvent(aggregate: AnyAggregate, state: unknown, event: Required<DomainEvent>): unknown {
+  if (event.type === forgottenEventType) return applyForgotten(aggregate, state, event.data as Forgotten)
   const lifted = liftEvent(aggregate, event)
   try {
     return aggregate.apply(state, lifted) as unknown
   } catch (cause) {
     const text = `${aggregate.type}: apply(${event.type} v${event.version}) threw: ${messageOf(cause)}`
+    const details = { misfit: 'apply-failed' satisfies Misfit }
+    throw new GlynError('AGGREGATE_FAILED', text, { cause, details })
+  }
+}
+
+/** What is gone is passed over, unless the aggregate says what is left of it. */
+function applyForgotten(aggregate: AnyAggregate, state: unknown, { type }: Forgotten): unknown {
+  if (type === null || aggregate.forgotten === undefined) return state
+  try {
+    return aggregate.forgotten(state, type) as unknown
+  } catch (cause) {
+    const text = `${aggregate.type}: forgotten(${type}) threw: ${messageOf(cause)}`
     const details = { misfit: 'apply-failed' satisfies Misfit }
     throw new GlynError('AGGREGATE_FAILED', text, { cause, details })
   }
@@ -102,6 +117,7 @@ function record(aggregate: AnyAggregate, command: Command, event: unknown): Reco
   if (bytesOf(type) > limits.nameBytesMax) {
     return complain(`an event type of ${bytesOf(type)} bytes; allowed: ${limits.nameBytesMax}`)
   }
+  if (type === forgottenEventType) return complain(`${type}, which only glyn-node itself writes`)
   const newest = currentVersion(aggregate, type)
   const { version = newest } = event as Partial<DomainEvent>
   if (!Number.isSafeInteger(version) || version < 1)
@@ -121,6 +137,8 @@ function record(aggregate: AnyAggregate, command: Command, event: unknown): Reco
   } catch (cause) {
     return complain(`${type} with data that is not JSON: ${messageOf(cause)}`)
   }
+  if (isLikeSealed(text))
+    return complain(`${type} with the data ${sealedField}, a name that is kept for glyn-node`)
   // No character takes more than three bytes, so most texts need no counting.
   if (text.length * 3 > limits.dataBytesMax && bytesOf(text) > limits.dataBytesMax) {
     throw new GlynError(

@@ -68,6 +68,9 @@ export const errorTable = {
     1,
     'The history of this aggregate does not fit its file: an unknown event or version, or code that throws.',
   ),
+  SUBJECT_FORGOTTEN: kind(false, 1, 'The subject was forgotten: nothing is stored for it any more.'),
+  KEY_UNAVAILABLE: kind(true, 4, 'The key of an event is not here, and no member that was asked has it.'),
+  EVENT_UNREADABLE: kind(false, 6, 'Encrypted data do not fit their key: they were changed or moved.'),
   MESSAGE_TOO_LARGE: kind(false, 2, 'A command or its events exceed the size limit.'),
   INTERNAL: kind(false, 1, 'A mistake of ours. Please report it.'),
 } as const satisfies Record<string, ErrorKind>

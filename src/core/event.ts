@@ -24,6 +24,8 @@ export interface EventEnvelope<Event extends DomainEvent = DomainEvent> {
   readonly commandId: string
   /** When the leader decided, ISO 8601 in UTC. Data, never an order: positions and sequences order. */
   readonly time: string
+  /** Id of the key that the data rest encrypted with; left out where they rest as they are. */
+  readonly key?: string
 }
 
 /** The same, one for each type of event: `switch (event.type)` tells what `event.data` is. */

@@ -38,6 +38,8 @@ export interface StoredEvent {
   readonly metadata: string
   readonly commandId: string
   readonly timeMs: number
+  /** Of an event that was opened: the id of the key that `data` are encrypted with where they rest. */
+  readonly key?: string
 }
 
 /** The rows of a record that was committed at (partition, index). */

@@ -2,6 +2,7 @@
 import type { AnyAggregate, Upcast } from './aggregate.ts'
 import { GlynError } from './errors.ts'
 import type { DomainEvent } from './event.ts'
+import { forgottenEventType } from './system-types.ts'
 
 /** Why an event of the history does not fit the aggregate that is loaded. */
 export type Misfit = 'unknown-type' | 'unknown-version' | 'upcast-failed' | 'apply-failed'
@@ -15,6 +16,7 @@ export function misfitOf(
   aggregate: AnyAggregate,
   { type, version }: { readonly type: string; readonly version: number },
 ): Extract<Misfit, 'unknown-type' | 'unknown-version'> | null {
+  if (type === forgottenEventType) return null
   if (aggregate.events !== undefined && !aggregate.events.includes(type)) return 'unknown-type'
   return version > currentVersion(aggregate, type) ? 'unknown-version' : null
 }

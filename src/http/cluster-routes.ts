@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { addLeaveRoutes } from './leave-routes.ts'
 import type { ServerContext } from './server-context.ts'
+import { addSubjectRoutes } from './subject-routes.ts'
 
 export function addClusterRoutes(app: FastifyInstance, context: ServerContext): void {
   app.get('/v1/cluster', () => context.node().status())
@@ -16,6 +17,7 @@ export function addClusterRoutes(app: FastifyInstance, context: ServerContext): 
   })
 
   addLeaveRoutes(app, context)
+  addSubjectRoutes(app, context)
 
   /** Alive: the process answers. */
   app.get('/healthz', () => ({ status: 'ok' }))

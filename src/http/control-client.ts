@@ -12,6 +12,7 @@ import type {
   NodeSubscribers,
   PlacementStatus,
   PublishedMessage,
+  SubjectReport,
 } from '../node/node-api.ts'
 import { sendAppends } from './append-call.ts'
 import { readBackupBytes } from './backup-call.ts'
@@ -51,6 +52,8 @@ export type RemoteNode = Pick<
   | 'placement'
   | 'explain'
   | 'removeMember'
+  | 'forget'
+  | 'forgetStatus'
   | 'leave'
   | 'cancelLeave'
 >
@@ -170,6 +173,18 @@ export function createControlClient(target: HttpTarget): ControlClient {
       const path = `/v1/members/${encodeURIComponent(peerId)}`
       // The node keeps the deadline, and says what is in the way.
       await calls.call({ method: 'DELETE', path, timeoutMs: defaultTimeoutMs + graceMs })
+    },
+    async forget(subject, { timeoutMs = defaultTimeoutMs, force = false, signal } = {}) {
+      const body = { subject, timeoutMs, force }
+      const path = '/v1/subjects/forget'
+      const answer = await calls.call({ method: 'POST', path, body, timeoutMs: timeoutMs + graceMs, signal })
+      return answer as SubjectReport
+    },
+    async forgetStatus(subject, { timeoutMs = defaultSubscribersTimeoutMs, signal } = {}) {
+      const body = { subject, timeoutMs }
+      const path = '/v1/subjects/status'
+      const answer = await calls.call({ method: 'POST', path, body, timeoutMs: timeoutMs + graceMs, signal })
+      return answer as SubjectReport
     },
     async leave({ signal, onProgress } = {}) {
       const body = await calls.stream({

@@ -6,6 +6,7 @@ import type { AggregateBinding, AggregateHost } from '../partition/aggregate-hos
 import type { Quarantine } from '../partition/quarantine.ts'
 import type { RaftEngine } from '../partition/raft-engine.ts'
 import type { LocalStore, Snapshot } from '../store/store.ts'
+import type { SubjectCipher } from '../store/subject-cipher.ts'
 import type { AggregateSnapshot, AggregateStats } from './inspection.ts'
 
 /** Events whose bytes are counted: more would be read for minutes. */
@@ -21,6 +22,7 @@ export interface InspectorInit {
   readonly clock: Clock
   readonly quarantine: Quarantine
   readonly aggregates: ReadonlyMap<string, AggregateBinding>
+  readonly cipher: Pick<SubjectCipher, 'openState'>
   readonly partitions: () => number
   readonly self: string
   readonly name: string
@@ -41,8 +43,11 @@ export function createAggregateInspector(init: InspectorInit): AggregateInspecto
   const confirm = (partition: number, aggregate: AggregateKey): Promise<unknown> =>
     host.loadEvents(partition, aggregate, { fromSequence: 1, limit: 1 })
 
-  function describe(snapshot: Snapshot): AggregateSnapshot {
-    const { aggregate, sequence, partition, index, state, definition, timeMs } = snapshot
+  /** Null for one that was made of data that are forgotten. */
+  function describe(snapshot: Snapshot): AggregateSnapshot | null {
+    const { aggregate, sequence, partition, index, definition, timeMs } = snapshot
+    const state = init.cipher.openState(snapshot.state, snapshot)?.state
+    if (state === undefined) return null
     const binding = aggregates.get(aggregate.type)
     return {
       aggregate,
@@ -108,7 +113,8 @@ export function createAggregateInspector(init: InspectorInit): AggregateInspecto
       const last = lastEvent(partition, aggregate)
       const sequence = last?.sequence ?? 0
       const found = store.latestSnapshot(aggregate)
-      const { aggregate: _, state: __, ...snapshot } = found === undefined ? noSnapshot : describe(found)
+      const described = found === undefined ? null : describe(found)
+      const { aggregate: _, state: __, ...snapshot } = described ?? noSnapshot
       return {
         aggregate,
         position: { partition, index },
@@ -118,7 +124,7 @@ export function createAggregateInspector(init: InspectorInit): AggregateInspecto
         bytes: sequence > countedEventsMax ? null : await countBytes(partition, aggregate, sequence),
         firstTime: timeOf(first),
         lastTime: timeOf(last),
-        snapshot: found === undefined ? null : snapshot,
+        snapshot: described === null ? null : snapshot,
         pending: host.pendingOf(partition, aggregate).count,
         quarantined: quarantine.of(aggregate) ?? null,
       }

@@ -26,6 +26,7 @@ import { coverageProblems, uncoveredKinds } from './history-coverage.ts'
 import { gatherAggregates } from './loaded-aggregates.ts'
 import { readHeads, writeBackup } from './moving/write-backup.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
+import { openingFeed } from './node-erasure.ts'
 import { createNodeInspection } from './node-inspection.ts'
 import type { CompleteNodeOptions, NodeOptions } from './node-options.ts'
 import { assembleNode, type NodeParts, newClusterId } from './node-parts.ts'
@@ -46,7 +47,7 @@ import { problemsOf } from './problems.ts'
 import { publishMessage } from './publish-message.ts'
 import { collectPages, readPage } from './remote-aggregates.ts'
 import { createSharedInspection } from './shared-inspection.ts'
-import { checkStoreMode, startShared } from './shared-start.ts'
+import { checkStoreMode, refuseSubjects, startShared } from './shared-start.ts'
 import { createSqlApi } from './sql-api.ts'
 import { startMesh } from './start-mesh.ts'
 import { chooseStore } from './store-choice.ts'
@@ -93,6 +94,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       configDirectory: options.configDirectory,
       aggregates: options.aggregates ?? [],
     })
+    refuseSubjects(loaded.bindings, shared)
     const reacting = await gatherReactions(options)
     for (const problem of [...loaded.problems, ...reacting.problems]) log.warn({}, problem)
     const directory = await openDataDirectory(options.dataDirectory, log)
@@ -124,6 +126,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       rpc,
       store,
       ...(gate === undefined ? {} : { shared: gate.store }),
+      keys: directory.keys,
       clock,
       random: Math.random,
       log,
@@ -172,6 +175,8 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
     const { partitions } = settings
     assembled.startMembership()
     await settle(assembled, settings, { ...starting, clock })
+    // What was forgotten while this node was away must not be shown once more.
+    await assembled.erasure.whenReady()
     const queries = await startQueries({
       options,
       directory,
@@ -386,7 +391,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
         ...createSqlApi(queries.host, token => parseAfter(token, partitions)),
       },
       subscribe: given =>
-        subscribeToFeed(assembled.feed, {
+        subscribeToFeed(openingFeed(assembled.feed, assembled.erasure.cipher), {
           ...given,
           closed: closed.signal,
           partitions: assembled.dataPartitions(),
@@ -458,6 +463,16 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
         checkAggregateKey(aggregate)
         return await explainer.explain(aggregate, partitionOf(aggregate, partitions))
       },
+      forget: (subject, { timeoutMs = executeTimeoutMs, ...forgetOptions } = {}) =>
+        assembled.erasure.forget(subject, {
+          ...forgetOptions,
+          timeoutMs: checkPositive('timeoutMs', timeoutMs),
+        }),
+      forgetStatus: (subject, { timeoutMs = subscribersTimeoutMs, signal } = {}) =>
+        assembled.erasure.status(subject, {
+          timeoutMs: checkPositive('timeoutMs', timeoutMs),
+          ...(signal === undefined ? {} : { signal }),
+        }),
       async removeMember(peerId) {
         const node = assembled.state().nodes.get(peerId)
         if (node === undefined) {

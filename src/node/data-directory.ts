@@ -5,8 +5,12 @@ import { GlynError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { createEphemeralIdentity, type Identity, loadOrCreateIdentity } from '../mesh/libp2p/identity.ts'
 import type { DirectoryLock } from '../store/directory-lock.ts'
+import type { KeyStore } from '../store/key-store.ts'
 import { makeDirectory } from '../store/make-directory.ts'
+import { createMemoryKeyStore } from '../store/memory/memory-key-store.ts'
 import { createMemoryStore } from '../store/memory/memory-store.ts'
+import { hasKeyFiles } from '../store/sqlite/key-files.ts'
+import { openSqliteKeyStore } from '../store/sqlite/sqlite-key-store.ts'
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts'
 import type { LocalStore } from '../store/store.ts'
 import { refuseHalfRestored } from './restoring.ts'
@@ -17,10 +21,12 @@ export interface DataDirectory {
   readonly databasePath: string | null
   readonly identity: Identity
   readonly store: LocalStore
+  readonly keys: KeyStore
   close(): Promise<void>
 }
 
 export const peerIdSetting = 'peer-id'
+const keysSetting = 'subject-keys'
 
 /** Throws ALREADY_RUNNING, IDENTITY_MISMATCH, and what the store throws. */
 export async function openDataDirectory(
@@ -35,11 +41,13 @@ export async function openDataDirectory(
 ): Promise<DataDirectory> {
   if (path === null) {
     const store = createMemoryStore()
+    const keys = createMemoryKeyStore()
     return {
       path,
       databasePath: null,
       identity: await createEphemeralIdentity(),
       store,
+      keys,
       close: () => store.close(),
     }
   }
@@ -57,11 +65,32 @@ export async function openDataDirectory(
   })
   try {
     const identity = await identityOf(path, { keyPath, hasKey, store })
-    return { path, databasePath, identity, store, close: () => store.close() }
+    const keys = await openKeys(path, store)
+    const close = async (): Promise<void> => {
+      await keys.close()
+      await store.close()
+    }
+    return { path, databasePath, identity, store, keys, close }
   } catch (error) {
     await store.close()
     throw error
   }
+}
+
+/** Events whose keys are lost are lost: a node that had keys does not start without them. */
+async function openKeys(path: string, store: LocalStore): Promise<KeyStore> {
+  if (store.settings().get(keysSetting) === store.storageId && !hasKeyFiles(path)) {
+    throw new GlynError(
+      'STORE_CORRUPT',
+      `${path} has no keys.db, but its glyn.db was written with it: the data of subjects cannot be read without their keys. ` +
+        'Put keys.db and keys.bin back, or let this node join again with an empty directory: other nodes have all keys',
+    )
+  }
+  return await openSqliteKeyStore({
+    directory: path,
+    onCreate: () =>
+      store.write({ partitions: [], snapshots: [], settings: { [keysSetting]: store.storageId } }),
+  })
 }
 
 /** The key that belongs to the database. A new database is written first, so that a crash between the two is harmless. */

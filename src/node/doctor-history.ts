@@ -1,9 +1,11 @@
 // What `doctor` finds in the history: kinds of events that no file knows, and, with --deep, everything that a replay and the
 // hash chains tell.
+
 import { setImmediate as turn } from 'node:timers/promises'
 import type { AnyAggregate } from '../core/aggregate.ts'
 import type { AggregateKey } from '../core/command.ts'
 import { partitionOf } from '../core/partition-of.ts'
+import { isLikeSealed } from '../core/sealed-data.ts'
 import { isSystemType } from '../core/system-types.ts'
 import type { AggregateBinding } from '../partition/aggregate-host.ts'
 import { applyStored, type MisfitPlace, placeOfMisfit } from '../partition/apply-stored.ts'
@@ -195,6 +197,8 @@ function replay(
       const range = { partition, fromSequence: events + 1, throughIndex, limit: pageEvents }
       const page = store.readAggregate(aggregate, range)
       for (const event of page) {
+        // Keys are not looked for: what rests encrypted is not replayed.
+        if (isLikeSealed(event.data)) return { events, misfit: null, differences: [], snapshot }
         state = applyStored(definition, state, event)
         events = event.sequence
         if (isCurrent && stored?.sequence === events) differences.push(...differenceOf(stored, state))

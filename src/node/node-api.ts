@@ -6,6 +6,7 @@ import type { EventFilter } from '../core/event-filter.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Position } from '../core/position.ts'
 import type { NewQueryMessage } from '../core/query-message.ts'
+import type { ForgetOptions, SubjectReport } from '../erasure/forgetting.ts'
 import type { QuarantineStatus } from '../partition/quarantine.ts'
 import type { QueryStatus } from '../query/query.ts'
 import type { ReactionStatus } from '../reaction/reactions.ts'
@@ -15,6 +16,7 @@ import type { InspectionApi, SystemStats } from './inspection.ts'
 import type { QueriesApi } from './queries-api.ts'
 
 export type { LeaveProgress } from '../cluster/leaving.ts'
+export type { ForgetOptions, MemberMemory, SubjectReport } from '../erasure/forgetting.ts'
 
 /** How a command is sent. */
 export interface ExecuteOptions {
@@ -260,6 +262,15 @@ export interface NodeApi extends InspectionApi {
    * asks every member that can be reached, and needs neither a leader nor a majority. The aggregate need not exist.
    */
   explain(type: string, id: string): Promise<Explanation>
+  /**
+   * Destroys the keys of a subject on every node, for ever: the data of its events cannot be read any more, and nothing is
+   * stored for it again (SUBJECT_FORGOTTEN). Waits for members that do not confirm; the report says who has. Those that
+   * could not be reached forget when they are back. May be called again. Throws ENTITY_NOT_FOUND for a subject without keys,
+   * unless it is forced, and what the store of keys throws.
+   */
+  forget(subject: string, options?: ForgetOptions): Promise<SubjectReport>
+  /** Who has forgotten a subject. Changes nothing. Asks every member, for 2000 ms at most when left out. */
+  forgetStatus(subject: string, options?: ReadOptions): Promise<SubjectReport>
   /**
    * Removes a member for ever, at once: for one that is dead. Throws ENTITY_NOT_FOUND, INVALID_ARGUMENT when the others
    * could not go on without it, and UNAVAILABLE when that is only so until replicas have moved, or the controller has no

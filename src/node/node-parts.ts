@@ -21,6 +21,7 @@ import { limits } from '../core/limits.ts'
 import type { Log } from '../core/log.ts'
 import { controllerPartition, partitionOf } from '../core/partition-of.ts'
 import { peerIdOf } from '../core/replica-id.ts'
+import type { Erasure } from '../erasure/erasure.ts'
 import type { Mesh } from '../mesh/mesh.ts'
 import type { Rpc } from '../mesh/rpc.ts'
 import {
@@ -53,6 +54,8 @@ import { createLeaderTable, type LeaderTable } from '../registry/leader-table.ts
 import { createLeaderWait, type LeaderWait } from '../registry/leader-wait.ts'
 import { type PlacementRecord, placementRecordRules } from '../registry/placement-record.ts'
 import { createRouter, type Router } from '../registry/router.ts'
+import type { KeyStore } from '../store/key-store.ts'
+import { createMemoryKeyStore } from '../store/memory/memory-key-store.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { LocalStore } from '../store/store.ts'
 import { createChangeLog } from './change-log.ts'
@@ -63,6 +66,7 @@ import { createLocalPartitions } from './local-partitions.ts'
 import { createLogCopy, type LogCopy } from './log-copy.ts'
 import { type MissingReplicas, missingReplicas } from './missing-replicas.ts'
 import { createNoContact } from './no-contact.ts'
+import { assembleErasure } from './node-erasure.ts'
 import { createRemoteAggregates, type RemoteAggregates, serveAggregates } from './remote-aggregates.ts'
 import { serveAppends } from './remote-appends.ts'
 import { createSharedReactionLog } from './shared-reaction-log.ts'
@@ -74,6 +78,8 @@ export interface NodePartsInit {
   readonly store: LocalStore
   /** Where events rest. Left out: in `store`, replicated by Raft, which else only elects. */
   readonly shared?: SharedStore
+  /** In memory when left out. Closed by whoever opened it. */
+  readonly keys?: KeyStore
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -129,6 +135,7 @@ export interface NodeParts {
   readonly feed: Feed
   /** On a shared store: the same feed. */
   readonly sharedFeed: SharedFeed | undefined
+  readonly erasure: Erasure
   readonly inbox: MessageInbox
   readonly reactions: Reactions
   readonly contacts: Contacts
@@ -183,13 +190,22 @@ export function assembleNode(init: NodePartsInit): NodeParts {
   })
   const lifter = createEventLifter({ aggregates: init.aggregates, log })
   let failure: Error | undefined
+  const erasure = assembleErasure({
+    ...init,
+    keys: init.keys ?? createMemoryKeyStore(),
+    engine,
+    state,
+    partitions: () => dataPartitions().length,
+    host: () => host,
+  })
   const reactions = createReactions({
     environment: {
       store:
         init.shared === undefined
           ? {
               readAggregate: store.readAggregate,
-              readPartition: (partition, range) => lifter.lift(store.readPartition(partition, range)),
+              readPartition: (partition, range) =>
+                lifter.lift(store.readPartition(partition, range).map(erasure.cipher.open)),
             }
           : createSharedReactionLog(init.shared, lifter.lift),
       ...(init.shared === undefined ? {} : { checkpointScope: () => `${clusterId()}/` }),
@@ -222,6 +238,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     clock,
     log,
     aggregates: new Map([...init.aggregates, ...ownAggregates]),
+    cipher: erasure.cipher,
     quarantine,
     ...(init.actorsMax === undefined ? {} : { cache: { actorsMax: init.actorsMax } }),
   }
@@ -382,6 +399,8 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     isConnected: peerId => mesh.isConnected(peerId),
     isStopping: peerId => membership.isStopping(peerId),
     sayGoodbye: () => membership.sayGoodbye(failure?.message),
+    mayChange: (partition, voters) =>
+      partition === controllerPartition || erasure.gate.mayChange(partition, voters),
     self: engine.id,
   })
   const self = (): ClusterNode => ({
@@ -487,6 +506,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
         term = change.term
         isLeader = change.role === 'leader'
         host.roleChanged(partition, change)
+        erasure.roleChanged(partition, { isLeader, canServe: change.canServe })
         follow(partition, change)
         locals.forget()
         table.changed(partition)
@@ -604,6 +624,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     publisher,
     feed,
     sharedFeed,
+    erasure,
     inbox,
     reactions,
     contacts,
@@ -634,6 +655,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
       engine.start()
       feed.start()
       announcer.start()
+      erasure.start()
     },
     startMembership() {
       membership.start()
@@ -655,6 +677,7 @@ export function assembleNode(init: NodePartsInit): NodeParts {
       announcer.stop()
       publisher.stop()
       feed.stop()
+      erasure.stop()
       await reactions.close()
       router.stop()
       await engine.stop()

@@ -8,6 +8,7 @@ import { createQueryHost, type QueryHost } from '../query/query-host.ts'
 import { watchQueries } from '../query/watch-queries.ts'
 import { checkPositive } from './check-arguments.ts'
 import type { DataDirectory } from './data-directory.ts'
+import { openingFeed } from './node-erasure.ts'
 import type { CompleteNodeOptions } from './node-options.ts'
 import type { NodeParts } from './node-parts.ts'
 import type { QueriesApi } from './queries-api.ts'
@@ -86,7 +87,11 @@ export async function startQueries(init: {
 }
 
 /** Workers read the log by themselves only where events need no lifting: the chains are functions of this thread. */
-function eventSource({ feed, sharedFeed, lifter }: NodeParts, databasePath: string | null): EventSource {
+function eventSource(
+  { feed: sealed, sharedFeed, erasure, lifter }: NodeParts,
+  databasePath: string | null,
+): EventSource {
+  const feed = openingFeed(sealed, erasure.cipher)
   const readLifted: EventSource['read'] = async (...args) => {
     const { events, throughIndex } = await feed.read(...args)
     return { events: lifter.lift(events), throughIndex }

@@ -3,6 +3,7 @@ import type { ClusterSettings } from '../cluster/cluster-state.ts'
 import type { Clock } from '../core/clock.ts'
 import { GlynError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import type { AggregateBinding } from '../partition/aggregate-host.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { CompleteNodeOptions } from './node-options.ts'
 import { createStoreGate, type StoreGate } from './store-gate.ts'
@@ -57,5 +58,25 @@ export function checkStoreMode(
     shared === undefined
       ? `${where} belongs to cluster ${settings.clusterId}, whose events rest in a shared store; start it with the --store of its other nodes, or use another data directory`
       : `${where} belongs to cluster ${settings.clusterId}, whose events rest on its nodes, and not in ${shared.location}; start it without --store, or use another data directory and move the events with export and import`,
+  )
+}
+
+/**
+ * The keys of subjects are kept by the replicas of a partition; what a shared store holds has none. Rather no node than one
+ * that stores in plain text what was to rest encrypted. Throws INVALID_CONFIGURATION.
+ */
+export function refuseSubjects(
+  bindings: ReadonlyMap<string, AggregateBinding>,
+  shared: SharedStore | undefined,
+): void {
+  if (shared === undefined) return
+  const types = [...bindings]
+    .filter(([, { definition }]) => definition.subject !== undefined)
+    .map(([type]) => type)
+  if (types.length === 0) return
+  throw new GlynError(
+    'INVALID_CONFIGURATION',
+    `aggregate ${types.join(', ')} has a subject, whose data cannot be kept encrypted in a shared store (${shared.location}); run it on nodes with stores of their own (without --store), or leave out its subject`,
+    { details: { types } },
   )
 }

@@ -5,11 +5,13 @@ import type { Clock } from '../core/clock.ts'
 import type { AggregateKey } from '../core/command.ts'
 import { GlynError, toErrorBody } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import { forgottenEventType } from '../core/system-types.ts'
 import type { AggregateBinding, AggregateHost } from '../partition/aggregate-host.ts'
 import { snapshotOf } from '../partition/aggregate-snapshot.ts'
 import { applyStored, placeOfMisfit } from '../partition/apply-stored.ts'
 import type { RaftEngine } from '../partition/raft-engine.ts'
 import type { LocalStore, Snapshot } from '../store/store.ts'
+import type { SubjectCipher } from '../store/subject-cipher.ts'
 import type { RebuiltSnapshot, SnapshotDifference } from './inspection.ts'
 
 const pageEvents = 500
@@ -47,6 +49,8 @@ interface Replayed {
   readonly sequence: number
   readonly index: number
   readonly differences: SnapshotDifference[]
+  /** Ids of those that the data of its events rest encrypted with. */
+  readonly keys: Set<string>
 }
 
 export function createSnapshotRebuilder(init: {
@@ -56,8 +60,9 @@ export function createSnapshotRebuilder(init: {
   readonly clock: Clock
   readonly log: Log
   readonly aggregates: ReadonlyMap<string, AggregateBinding>
+  readonly cipher: SubjectCipher
 }): SnapshotRebuilder {
-  const { host, engine, store, clock, log, aggregates } = init
+  const { host, engine, store, clock, log, aggregates, cipher } = init
   const jobs = new Map<string, Job>()
   const wait = (delayMs: number): Promise<void> => new Promise(resolve => void clock.after(delayMs, resolve))
 
@@ -140,7 +145,11 @@ export function createSnapshotRebuilder(init: {
   }: Parameters<typeof rebuild>[0]): Promise<Replayed> {
     await host.loadEvents(partition, aggregate, { fromSequence: 1, limit: 1 })
     const throughIndex = engine.status(partition)?.commitIndex ?? 0
-    const stored = store.latestSnapshot(aggregate)
+    const sealed = store.latestSnapshot(aggregate)
+    const opened = sealed === undefined ? undefined : cipher.openState(sealed.state, sealed)
+    const stored =
+      sealed === undefined || opened === undefined ? undefined : { ...sealed, state: opened.state }
+    const keys = new Set<string>()
     const differences: SnapshotDifference[] = []
     let state: unknown = definition.emptyState
     let sequence = 0
@@ -149,14 +158,15 @@ export function createSnapshotRebuilder(init: {
       const begun = clock.now()
       const range = { partition, fromSequence: sequence + 1, throughIndex, limit: pageEvents }
       const page = store.readAggregate(aggregate, range)
-      for (const event of page) {
+      for (const event of page.map(cipher.open)) {
+        if (event.key !== undefined && event.type !== forgottenEventType) keys.add(event.key)
         state = applyStored(definition, state, event)
         ;({ sequence, index } = event)
         if (stored?.definition === definitionId && stored.sequence === sequence)
           differences.push(...differenceOf(stored, state))
       }
       onSequence(sequence)
-      if (page.length < pageEvents) return { state, sequence, index, differences }
+      if (page.length < pageEvents) return { state, sequence, index, differences, keys }
       await wait(Math.max(1, clock.now() - begun))
     }
   }
@@ -167,7 +177,7 @@ export function createSnapshotRebuilder(init: {
     aggregate: AggregateKey,
     made: { readonly binding: AggregateBinding; readonly replayed: Replayed },
   ): Promise<Snapshot | undefined> {
-    const { state, sequence, index } = made.replayed
+    const { state, sequence, index, keys } = made.replayed
     const definition = made.binding.definitionId
     const snapshot = snapshotOf(
       {
@@ -176,9 +186,12 @@ export function createSnapshotRebuilder(init: {
         committedSequence: sequence,
         committedIndex: index,
         committedState: state,
+        keys,
+        isStale: false,
       },
       { definition, timeMs: clock.wallTime() },
       log,
+      cipher,
     )
     if (snapshot === undefined || sequence === 0) return snapshot
     engine.writeSnapshot(snapshot)

@@ -131,7 +131,10 @@ async function readPage(
   try {
     return await feed.read(partition, { afterIndex, limit: pageEvents }, { signal })
   } catch (error) {
-    if (signal.aborted || hasCode(error, 'UNAVAILABLE', 'TIMEOUT', 'PEER_UNREACHABLE', 'OUTCOME_UNKNOWN'))
+    if (
+      signal.aborted ||
+      hasCode(error, 'UNAVAILABLE', 'TIMEOUT', 'PEER_UNREACHABLE', 'OUTCOME_UNKNOWN', 'KEY_UNAVAILABLE')
+    )
       return undefined
     throw error
   }

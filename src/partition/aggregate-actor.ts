@@ -2,7 +2,9 @@
 import type { AnyAggregate } from '../core/aggregate.ts'
 import type { AggregateKey } from '../core/command.ts'
 import type { StoredEvent } from '../core/record.ts'
+import { forgottenEventType } from '../core/system-types.ts'
 import type { LocalStore } from '../store/store.ts'
+import type { SubjectCipher } from '../store/subject-cipher.ts'
 import { applyStored } from './apply-stored.ts'
 
 /** Command ids that one actor remembers. Older ones are looked up in the store. */
@@ -32,6 +34,10 @@ export interface AggregateActor {
   readonly commandIds: Set<string>
   /** Invariant: while true, an id that is not in `commandIds` is in no committed entry of this aggregate. */
   knowsAllCommandIds: boolean
+  /** Ids of the keys that data in the committed state were encrypted with: a snapshot is sealed with all of them. */
+  readonly keys: Set<string>
+  /** Something that it knows was forgotten: nothing new is decided on it. */
+  isStale: boolean
 }
 
 export interface ActorInit {
@@ -41,6 +47,7 @@ export interface ActorInit {
   readonly partition: number
   readonly term: number
   readonly throughIndex: number
+  readonly cipher: Pick<SubjectCipher, 'open' | 'openState'>
 }
 
 /**
@@ -48,17 +55,20 @@ export interface ActorInit {
  * pauses after each page, so that a long history does not hold up everything else.
  */
 export function* loadActor(store: LocalStore, init: ActorInit): Generator<void, AggregateActor, void> {
-  const { key, definition, partition, throughIndex } = init
+  const { key, definition, partition, throughIndex, cipher } = init
   const found = definition.snapshotEvery === undefined ? undefined : store.latestSnapshot(key)
-  const snapshot =
+  const usable =
     found !== undefined && found.definition === init.definitionId && found.index <= throughIndex
       ? found
       : undefined
+  const opened = usable === undefined ? undefined : cipher.openState(usable.state, usable)
+  // One that holds what is forgotten cannot be opened any more: the events say what is left.
+  const snapshot = usable === undefined || opened === undefined ? undefined : { ...usable, ...opened }
   const actor = newActor(init, snapshot)
   for (;;) {
     const fromSequence = actor.committedSequence + 1
     const page = store.readAggregate(key, { partition, fromSequence, throughIndex, limit: loadPageEvents })
-    for (const event of page) takeCommitted(actor, event)
+    for (const event of page) takeCommitted(actor, cipher.open(event))
     if (page.length < loadPageEvents) break
     yield
   }
@@ -68,8 +78,15 @@ export function* loadActor(store: LocalStore, init: ActorInit): Generator<void, 
 
 /** Before the events after its snapshot, or all of them, were read. */
 export function newActor(
-  { key, definition, partition, term }: Omit<ActorInit, 'definitionId' | 'throughIndex'>,
-  snapshot: { readonly state: string; readonly sequence: number; readonly index: number } | undefined,
+  { key, definition, partition, term }: Omit<ActorInit, 'definitionId' | 'throughIndex' | 'cipher'>,
+  snapshot:
+    | {
+        readonly state: string
+        readonly sequence: number
+        readonly index: number
+        readonly keys?: readonly string[]
+      }
+    | undefined,
 ): AggregateActor {
   return {
     key,
@@ -86,6 +103,8 @@ export function newActor(
     stateBytes: snapshot?.state.length ?? 256,
     commandIds: new Set(),
     knowsAllCommandIds: snapshot === undefined,
+    keys: new Set(snapshot?.keys),
+    isStale: false,
   }
 }
 
@@ -99,6 +118,7 @@ export function takeCommitted(actor: AggregateActor, event: StoredEvent): void {
   actor.committedState = applyStored(actor.definition, actor.committedState, event)
   actor.committedSequence = event.sequence
   actor.committedIndex = event.index
+  if (event.key !== undefined && event.type !== forgottenEventType) actor.keys.add(event.key)
   rememberCommandId(actor, event.commandId)
 }
 

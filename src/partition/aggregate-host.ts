@@ -11,10 +11,13 @@ import { checkAggregateKey, checkName } from '../core/names.ts'
 import type { Accepted, Outcome } from '../core/outcome.ts'
 import { type CommandRecord, type StoredEvent, toStoredEvents } from '../core/record.ts'
 import { isSnapshotDue } from '../core/snapshot-policy.ts'
+import { subjectsOf } from '../core/subjects-of.ts'
+import { type Forgotten, forgetIdPrefix, forgottenEventType } from '../core/system-types.ts'
 import type { ConfirmedRead, RoleChange } from '../raft/raft.ts'
 import { encodeRecord } from '../store/record-codec.ts'
 import type { Append, AppendResult } from '../store/shared-store.ts'
 import type { LocalStore } from '../store/store.ts'
+import { noCipher, type SealedRecord, type SubjectCipher } from '../store/subject-cipher.ts'
 import { createActorLoader } from './actor-loader.ts'
 import { type AggregateActor, actorBytes, rememberCommandId } from './aggregate-actor.ts'
 import { snapshotOf } from './aggregate-snapshot.ts'
@@ -46,6 +49,7 @@ import { acceptedWith, acceptedWithoutEvents, rejectedWith, replicasAt } from '.
 import { createQuarantine, type Quarantine } from './quarantine.ts'
 import type { RaftEngine } from './raft-engine.ts'
 import { createReadBarrier } from './read-barrier.ts'
+import { again, TryAgain } from './try-again.ts'
 
 export type { AggregateBinding } from './host-parts.ts'
 
@@ -55,6 +59,8 @@ export interface AggregateHostInit {
   readonly clock: Clock
   readonly log: Log
   readonly aggregates: ReadonlyMap<string, AggregateBinding>
+  /** For aggregates with a `subject`. */
+  readonly cipher?: SubjectCipher
   /** Bounds of the actors that wait for their next command. */
   readonly cache?: { readonly actorsMax?: number; readonly bytesMax?: number }
   /** Commands of one node that wait for their commit or their read. */
@@ -99,6 +105,8 @@ export interface AggregateHost {
   head(partition: number): Promise<number>
   committed(partition: number, range: { readonly from: number; readonly to: number }): void
   roleChanged(partition: number, change: RoleChange): void
+  /** Keys of these aggregates were destroyed: no state in memory may go on knowing what they opened. */
+  forgetKeysOf(aggregates: readonly AggregateKey[]): void
   read(partition: number, read: ConfirmedRead): void
   /** Commands and reads under way. */
   pendingCount(): number
@@ -126,6 +134,7 @@ const pendingNamedMax = 10
 
 export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   const { engine, store, clock, log } = init
+  const cipher = init.cipher ?? noCipher
   const pendingMax = init.pendingMax ?? defaultPendingMax
   const leaderships = new Map<number, Leadership>()
   /** What is committed and durable here, of every partition that this node holds. */
@@ -134,6 +143,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   let pendingTotal = 0
   let pendingBytes = 0
   let loadsTotal = 0
+  /** Grows with every call of `forgetKeysOf`. */
+  let forgets = 0
   const isCurrent = (leadership: Leadership): boolean => leaderships.get(leadership.partition) === leadership
   const barrier = createReadBarrier({ engine, clock, isCurrent })
   const quarantine = init.quarantine ?? createQuarantine({ clock, log })
@@ -159,6 +170,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   ): AggregateActor | Promise<AggregateActor> {
     const name = actorName(key)
     const active = leadership.actors.get(name)
+    if (active?.isStale === true) throw tryWithoutIt(leadership, active)
     if (active !== undefined) return active
     const cached = idle.get(name)
     if (cached !== undefined && cached.term === leadership.term && cached.partition === leadership.partition)
@@ -166,7 +178,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const loading = leadership.loading.get(name)
     if (loading !== undefined) return held(leadership, loading)
     const { partition, term, commitIndex } = leadership
-    const found = loader.load({ key, ...binding, partition, term, throughIndex: commitIndex }, () =>
+    const forgetsBefore = forgets
+    const found = loader.load({ key, ...binding, partition, term, throughIndex: commitIndex, cipher }, () =>
       isCurrent(leadership),
     )
     if (!(found instanceof Promise)) {
@@ -178,6 +191,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       .then(actor => {
         if (actor === undefined || !isCurrent(leadership))
           throw notLeader(partition, engine.status(partition))
+        if (forgets !== forgetsBefore) throw new TryAgain('something was forgotten meanwhile', async () => {})
         leadership.actors.set(name, actor)
         return actor
       })
@@ -208,12 +222,21 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     leadership.actors.delete(name)
     // The cache asks for the size of what it does not hold yet, and the actor has grown.
     idle.delete(name)
-    idle.set(name, actor)
+    if (!actor.isStale) idle.set(name, actor)
+  }
+
+  /** When all that is under way on it is settled, it is let go, and the next one is loaded without what is forgotten. */
+  function tryWithoutIt(leadership: Leadership, actor: AggregateActor): TryAgain {
+    return new TryAgain(`${actor.key.type} ${actor.key.id} is about to forget something`, async () => {
+      const underWay = [...leadership.pending.values()].filter(pending => pending.actor === actor)
+      await Promise.allSettled(underWay.map(({ promise }) => promise))
+      await new Promise<void>(resolve => clock.soon(resolve))
+    })
   }
 
   const bindingOf = (type: string): AggregateBinding => findBinding(init.aggregates, type)
 
-  async function execute(partition: number, envelope: CommandEnvelope): Promise<Outcome> {
+  async function executeOnce(partition: number, envelope: CommandEnvelope): Promise<Outcome> {
     checkAggregateKey(envelope.aggregate)
     checkName('command id', envelope.commandId)
     const binding = bindingOf(envelope.aggregate.type)
@@ -254,7 +277,9 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     const keeper = envelope.keepsOutcome === true ? keeperOf(leadership, envelope) : undefined
     const kept = keeper === undefined ? undefined : keptBy(leadership, keeper, envelope.commandId)
     if (kept !== undefined) return fromKept(await kept, envelope)
-    const decided = decideOrFail(actor.definition, actor.proposedState, envelope)
+    const decided = envelope.commandId.startsWith(forgetIdPrefix)
+      ? tellForgotten(actor, envelope.command.data as Forgotten)
+      : decideOrFail(actor.definition, actor.proposedState, envelope)
     if (decided.type === 'failed' || decided.type === 'rejected' || decided.events.length === 0) {
       if (keeper !== undefined && decided.type !== 'failed') {
         const keeping = toKeep(decided, actor.proposedSequence)
@@ -293,18 +318,34 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
         try {
           refuseOverload()
           const { aggregate } = first.append
+          await prepareKeys(
+            leadership,
+            group.map(one => one.append),
+          )
           const found = actorOf(leadership, aggregate, bindingOrOpaque(aggregate.type))
           const actor = found instanceof Promise ? await found : found
           const answered = inOrder(group, one => appendOne(leadership, actor, one))
           if (found instanceof Promise) letGo(leadership, actor)
           for (const { place, answer } of await answered) answers[place] = answer
-        } catch (error) {
+        } catch (thrown) {
+          const error = thrown instanceof TryAgain ? new GlynError('UNAVAILABLE', thrown.message) : thrown
           if (!isGlynError(error)) throw error
           for (const { place } of group) answers[place] = { type: 'failed', error }
         }
       }),
     )
     return answers
+  }
+
+  /** Appends of one aggregate are proposed at once: what they need is there before. */
+  async function prepareKeys({ partition }: Leadership, appends: readonly Append[]): Promise<void> {
+    const [first] = appends
+    const definition = first === undefined ? undefined : init.aggregates.get(first.aggregate.type)?.definition
+    if (first === undefined || definition?.subject === undefined) return
+    const { aggregate } = first
+    const subjects = appends.flatMap(({ events }) => subjectsOf(definition, aggregate.id, events))
+    const wanted = [...new Set(subjects)].filter(subject => subject !== undefined)
+    if (wanted.length > 0) await cipher.prepare(partition, aggregate, wanted)
   }
 
   /** What is to be proposed is proposed at once, so that appends of one aggregate stay in their order. */
@@ -399,7 +440,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       firstSequence: actor.proposedSequence + 1,
       ...rest,
     }
-    const payload = encodeRecord(record)
+    const sealed = sealRecordOf(leadership, actor, record)
+    const payload = encodeRecord(sealed.record)
     if (payload.length > limits.entryBytesMax) {
       const text = `${actor.key.type}: ${name} yields ${payload.length} bytes; allowed: ${limits.entryBytesMax}`
       throw new GlynError('MESSAGE_TOO_LARGE', text)
@@ -416,6 +458,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       actor,
       record,
       stateAfter,
+      keys: sealed.keys,
       bytes: payload.length,
       promise,
       resolve,
@@ -432,6 +475,22 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     pendingBytes += pending.bytes
     engine.touch(leadership.partition, { inFlight: pendingTotal })
     return pending
+  }
+
+  /** An aggregate without a `subject` pays nothing for those that have one. */
+  function sealRecordOf(
+    { partition }: Leadership,
+    { definition, key }: AggregateActor,
+    record: CommandRecord,
+  ): SealedRecord {
+    if (definition.subject === undefined) return { record, keys: [] }
+    const subjects = subjectsOf(definition, key.id, record.events)
+    const sealed = cipher.seal(partition, record, subjects)
+    if (sealed !== undefined) return sealed
+    const wanted = [...new Set(subjects)].filter(subject => subject !== undefined)
+    throw new TryAgain(`${key.type} ${key.id}: its keys are not durable yet`, () =>
+      cipher.prepare(partition, key, wanted),
+    )
   }
 
   function committed(partition: number, range: { readonly from: number; readonly to: number }): void {
@@ -458,7 +517,10 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       pendingBytes -= pending.bytes
       advance(leadership, pending, index)
       const replicas = 1 + matches.filter(match => match >= index).length
-      const rows = toStoredEvents(pending.record, { partition: leadership.partition, index })
+      const rows = withKeys(
+        toStoredEvents(pending.record, { partition: leadership.partition, index }),
+        pending.keys,
+      )
       pending.resolve(acceptedWith(rows, { replicas, isReplayed: false }))
     }
   }
@@ -470,6 +532,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     actor.committedSequence = record.firstSequence + record.events.length - 1
     actor.committedIndex = index
     rememberCommandId(actor, record.commandId)
+    for (const key of pending.keys) if (key !== undefined) actor.keys.add(key)
     if (isSnapshotDue(actor.definition.snapshotEvery, { from, to: actor.committedSequence })) snapshot(actor)
     letGo(leadership, actor)
   }
@@ -477,7 +540,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   function snapshot(actor: AggregateActor): void {
     const definition = init.aggregates.get(actor.key.type)?.definitionId
     if (definition === undefined) return
-    const made = snapshotOf(actor, { definition, timeMs: clock.wallTime() }, log)
+    const made = snapshotOf(actor, { definition, timeMs: clock.wallTime() }, log, cipher)
     if (made === undefined) return
     actor.stateBytes = made.state.length
     engine.writeSnapshot(made)
@@ -495,7 +558,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   /** The same for an aggregate that has no actor, because its history does not fit its code. */
   function storedOutcome(leadership: Leadership, key: AggregateKey, commandId: string): Accepted | undefined {
     const { partition, commitIndex } = leadership
-    return outcomeOf(leadership, store.readCommand(key, { partition, commandId, throughIndex: commitIndex }))
+    const rows = store.readCommand(key, { partition, commandId, throughIndex: commitIndex })
+    return outcomeOf(leadership, rows.map(cipher.open))
   }
 
   function outcomeOf(leadership: Leadership, rows: readonly StoredEvent[]): Accepted | undefined {
@@ -513,7 +577,7 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   ): readonly StoredEvent[] {
     if (!actor.commandIds.has(commandId) && actor.knowsAllCommandIds) return []
     const { partition, commitIndex } = leadership
-    return store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex })
+    return store.readCommand(actor.key, { partition, commandId, throughIndex: commitIndex }).map(cipher.open)
   }
 
   function roleChanged(partition: number, change: RoleChange): void {
@@ -544,40 +608,60 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     for (const name of leadership.actors.keys()) idle.delete(name)
   }
 
-  return {
-    execute,
-    append,
-    async load(partition, aggregate) {
-      checkAggregateKey(aggregate)
-      const binding = bindingOf(aggregate.type)
-      const leadership = leadershipOf(partition)
-      refuseOverload()
-      await barrier.pass(leadership)
-      const found = actorOf(leadership, aggregate, binding)
-      const actor = found instanceof Promise ? await found : found
-      if (found instanceof Promise) letGo(leadership, actor)
-      const { committedState, committedSequence } = actor
-      return {
-        state: asRemote(aggregate.type, committedState),
-        sequence: committedSequence,
-        index: leadership.commitIndex,
+  async function loadOnce(partition: number, aggregate: AggregateKey): Promise<LoadedState> {
+    checkAggregateKey(aggregate)
+    const binding = bindingOf(aggregate.type)
+    const leadership = leadershipOf(partition)
+    refuseOverload()
+    await barrier.pass(leadership)
+    const found = actorOf(leadership, aggregate, binding)
+    const actor = found instanceof Promise ? await found : found
+    if (found instanceof Promise) letGo(leadership, actor)
+    const { committedState, committedSequence } = actor
+    return {
+      state: asRemote(aggregate.type, committedState),
+      sequence: committedSequence,
+      index: leadership.commitIndex,
+    }
+  }
+
+  async function loadEventsOnce(
+    partition: number,
+    aggregate: AggregateKey,
+    range: { readonly fromSequence: number; readonly limit: number },
+  ): Promise<readonly StoredEvent[]> {
+    checkAggregateKey(aggregate)
+    const leadership = leadershipOf(partition)
+    refuseOverload()
+    await barrier.pass(leadership)
+    const throughIndex = leadership.commitIndex
+    const found = store.readAggregate(aggregate, { partition, ...range, throughIndex })
+    // A history can be read without its code; a name that is nowhere is a slip of the pen.
+    if (found.length === 0) bindingOf(aggregate.type)
+    return found.map(cipher.open)
+  }
+
+  function forgetKeysOf(aggregates: readonly AggregateKey[]): void {
+    forgets += 1
+    for (const name of aggregates.map(actorName)) {
+      idle.delete(name)
+      for (const { actors } of leaderships.values()) {
+        const active = actors.get(name)
+        if (active !== undefined) active.isStale = true
       }
-    },
+    }
+  }
+
+  return {
+    execute: (partition, envelope) => again({ cipher, clock }, () => executeOnce(partition, envelope)),
+    load: (partition, aggregate) => again({ cipher, clock }, () => loadOnce(partition, aggregate)),
+    loadEvents: (partition, aggregate, range) =>
+      again({ cipher, clock }, () => loadEventsOnce(partition, aggregate, range)),
+    append,
     async head(partition) {
       const leadership = leadershipOf(partition)
       await barrier.pass(leadership)
       return leadership.commitIndex
-    },
-    async loadEvents(partition, aggregate, range) {
-      checkAggregateKey(aggregate)
-      const leadership = leadershipOf(partition)
-      refuseOverload()
-      await barrier.pass(leadership)
-      const throughIndex = leadership.commitIndex
-      const found = store.readAggregate(aggregate, { partition, ...range, throughIndex })
-      // A history can be read without its code; a name that is nowhere is a slip of the pen.
-      if (found.length === 0) bindingOf(aggregate.type)
-      return found
     },
     async sequenceOf(partition, aggregate) {
       checkAggregateKey(aggregate)
@@ -594,8 +678,10 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       const leadership = leadershipOf(partition)
       refuseOverload()
       await barrier.pass(leadership)
-      return store.readCommand(aggregate, { partition, commandId, throughIndex: leadership.commitIndex })
+      const throughIndex = leadership.commitIndex
+      return store.readCommand(aggregate, { partition, commandId, throughIndex }).map(cipher.open)
     },
+    forgetKeysOf,
     committed,
     roleChanged,
     read(partition, read) {
@@ -630,3 +716,25 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     pendingCount: () => pendingTotal + barrier.count() + loadsTotal,
   }
 }
+
+/** As a later reader gets them. */
+const withKeys = (
+  rows: readonly StoredEvent[],
+  keys: readonly (string | undefined)[],
+): readonly StoredEvent[] =>
+  keys.length === 0
+    ? rows
+    : rows.map((row, place) => {
+        const key = keys[place]
+        return key === undefined ? row : { ...row, key }
+      })
+
+/** Of an aggregate that has no events there is nothing to tell. */
+const tellForgotten = (actor: AggregateActor, forgotten: Forgotten): Decided => ({
+  type: 'accepted',
+  events:
+    actor.proposedSequence === 0
+      ? []
+      : [{ type: forgottenEventType, version: 1, data: JSON.stringify(forgotten) }],
+  state: actor.proposedState,
+})

@@ -2,21 +2,29 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '../core/log.ts'
 import type { Snapshot } from '../store/store.ts'
+import type { SubjectCipher } from '../store/subject-cipher.ts'
 import type { AggregateActor } from './aggregate-actor.ts'
 
 type Snapped = Pick<
   AggregateActor,
-  'key' | 'committedSequence' | 'committedIndex' | 'committedState' | 'partition'
+  'key' | 'committedSequence' | 'committedIndex' | 'committedState' | 'partition' | 'keys' | 'isStale'
 >
 
-/** Of the committed state. Undefined, and a line in the log, for a state that is not JSON. */
+/**
+ * Of the committed state, sealed when it was made of data of subjects. Undefined when some of those are forgotten, and, with a
+ * line in the log, for a state that is not JSON.
+ */
 export function snapshotOf(
   actor: Snapped,
   facts: Pick<Snapshot, 'definition' | 'timeMs'>,
   log: Log,
+  cipher: Pick<SubjectCipher, 'sealState'>,
 ): Snapshot | undefined {
   const { key, committedSequence, committedIndex, partition } = actor
-  const state = textOf(actor, log)
+  const text = actor.isStale ? undefined : textOf(actor, log)
+  if (text === undefined) return undefined
+  const place = { aggregate: key, sequence: committedSequence, definition: facts.definition }
+  const state = actor.keys.size === 0 ? text : cipher.sealState(text, { ...place, keys: [...actor.keys] })
   if (state === undefined) return undefined
   return {
     aggregate: key,

@@ -23,7 +23,7 @@ export const keptOutcomeKey = (commandId: string): AggregateKey => ({ type: kept
 
 /** A command that is wrong whatever the state is: for whoever keeps outcomes that is a rejection too. */
 export const refusalOf = (error: unknown): Rejection | undefined =>
-  hasCode(error, 'UNKNOWN_COMMAND', 'INVALID_COMMAND', 'MESSAGE_TOO_LARGE')
+  hasCode(error, 'UNKNOWN_COMMAND', 'INVALID_COMMAND', 'MESSAGE_TOO_LARGE', 'SUBJECT_FORGOTTEN')
     ? reject(error.code, error.message, error.details)
     : undefined
 

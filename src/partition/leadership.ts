@@ -8,6 +8,8 @@ export interface PendingCommand {
   readonly actor: AggregateActor
   readonly record: CommandRecord
   readonly stateAfter: unknown
+  /** Ids of those that the data of its events are encrypted with in the log; none without a subject. */
+  readonly keys: readonly (string | undefined)[]
   /** Of its entry. */
   readonly bytes: number
   readonly promise: Promise<Outcome>

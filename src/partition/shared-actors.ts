@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache'
 import type { AggregateKey } from '../core/command.ts'
 import type { SharedStore } from '../store/shared-store.ts'
+import { noCipher } from '../store/subject-cipher.ts'
 import { actorBytes } from './aggregate-actor.ts'
 import { type AggregateBinding, actorName, defaultActorsMax, defaultCacheBytesMax } from './host-parts.ts'
 import type { Quarantine } from './quarantine.ts'
@@ -64,7 +65,14 @@ export function createSharedActors(init: {
     loads += 1
     try {
       const { partition, term } = leadership
-      const wanted = { key, ...binding, partition, term, throughIndex: Number.MAX_SAFE_INTEGER }
+      const wanted = {
+        key,
+        ...binding,
+        partition,
+        term,
+        throughIndex: Number.MAX_SAFE_INTEGER,
+        cipher: noCipher,
+      }
       const actor = (await loader.load(wanted, () => true)) as SharedActor
       leadership.actors.set(actorName(key), actor)
       return actor

@@ -13,6 +13,7 @@ import { type CommandRecord, toStoredEvents } from '../core/record.ts'
 import { isSnapshotDue } from '../core/snapshot-policy.ts'
 import type { RaftStatus, RoleChange } from '../raft/raft.ts'
 import type { Append, AppendResult, SharedStore } from '../store/shared-store.ts'
+import { noCipher } from '../store/subject-cipher.ts'
 import { rememberCommandId } from './aggregate-actor.ts'
 import type { AggregateHost, LoadedState } from './aggregate-host.ts'
 import { snapshotOf } from './aggregate-snapshot.ts'
@@ -378,7 +379,12 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
   }
 
   function snapshot(actor: SharedActor): void {
-    const made = snapshotOf(actor, { definition: actor.definitionId, timeMs: clock.wallTime() }, log)
+    const made = snapshotOf(
+      actor,
+      { definition: actor.definitionId, timeMs: clock.wallTime() },
+      log,
+      noCipher,
+    )
     if (made === undefined) return
     actor.stateBytes = made.state.length
     const { aggregate, sequence, state, definition, timeMs } = made
@@ -553,6 +559,8 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
     },
     committed() {},
     roleChanged,
+    // Aggregates with a subject are refused where the store is shared.
+    forgetKeysOf() {},
     read() {},
     stop() {
       for (const leadership of [...leaderships.values()]) loseLeadership(leadership)

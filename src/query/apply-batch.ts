@@ -1,6 +1,7 @@
 // One batch of one partition meets a query: its events, grouped by aggregate, handled in order, and the checkpoint.
 import { InvariantError } from '../core/assert.ts'
 import type { EventEnvelope } from '../core/event.ts'
+import { type Forgotten, forgottenEventType } from '../core/system-types.ts'
 import { applyCalls } from './apply-calls.ts'
 import { type Applied, type Batch, type BatchFailure, type Budget, failureOf } from './batch.ts'
 import type { AnyQuery, NormalQuery } from './define-query.ts'
@@ -43,6 +44,7 @@ function applyInTransaction(run: FullRun, batch: Batch): Applied {
   let failure: Applied['failure'] = null
   try {
     transaction.begin()
+    forgetParked(model, batch)
     const untilMs = budget.now() + budget.batchMs
     for (const group of groups) {
       const met = meetGroup(run, group)
@@ -65,6 +67,15 @@ function applyInTransaction(run: FullRun, batch: Batch): Applied {
   }
   if (index > start) model.positions.set(batch.partition, index)
   return { index, failure }
+}
+
+/** What is parked is a copy: it is forgotten with what it was copied from, whatever the filter lets through. */
+function forgetParked({ parked }: ReadModel, { events }: Batch): void {
+  const { failed, held } = parked.counts()
+  if (failed + held === 0) return
+  for (const { type, aggregate, data } of events) {
+    if (type === forgottenEventType) parked.forget(aggregate, (data as Forgotten).key)
+  }
 }
 
 /**

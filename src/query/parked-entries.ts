@@ -3,6 +3,7 @@ import type { Database } from 'better-sqlite3'
 import type { AggregateKey } from '../core/command.ts'
 import type { EventEnvelope } from '../core/event.ts'
 import type { Position } from '../core/position.ts'
+import { type Forgotten, forgottenEventType } from '../core/system-types.ts'
 
 /** How many entries are parked: `failed` by themselves, `held` because an earlier one of their aggregate is. */
 export interface ParkedCounts {
@@ -47,6 +48,8 @@ export interface ParkedEntries {
     failure?: ParkedFailure,
   ): void
   remove(place: Position): void
+  /** The data of this aggregate that rested encrypted with this key are gone; so is what the handler said of them. */
+  forget(aggregate: AggregateKey, key: string): void
   fail(place: Position, failure: ParkedFailure): void
   /** What failed comes first, then by place. */
   list(limit: number): readonly ParkedEntry[]
@@ -106,6 +109,14 @@ export function createParkedEntries(db: Database): ParkedEntries {
     `update glyn_parked set state = 'failed', message = @message, stack = @stack, attempts = @attempts, time = @time
      where partition = @partition and position = @index`,
   )
+  const ofAggregate = db.prepare<unknown[], Row>(
+    'select * from glyn_parked where aggregate_type = ? and aggregate_id = ?',
+  )
+  const replace = db.prepare(
+    `update glyn_parked set events = @events, stack = null,
+       message = case when message is null then null else 'what it said is forgotten' end
+     where partition = @partition and position = @position`,
+  )
   const list = db.prepare<unknown[], Row>(
     `select * from glyn_parked order by state = 'held', partition, position limit ?`,
   )
@@ -160,6 +171,14 @@ export function createParkedEntries(db: Database): ParkedEntries {
       remove.run({ partition, index })
       move(state, undefined)
     },
+    forget({ type, id }, key) {
+      for (const { partition, position, events } of ofAggregate.all(type, id)) {
+        const parked = JSON.parse(events) as EventEnvelope[]
+        if (!parked.some(event => event.key === key)) continue
+        const left = parked.map(event => (event.key === key ? withoutData(event, key) : event))
+        replace.run({ partition, position, events: JSON.stringify(left) })
+      }
+    },
     fail({ partition, index }, failure) {
       const state = stateOf.get({ partition, index })
       fail.run({ partition, index, ...failure })
@@ -179,6 +198,12 @@ export function createParkedEntries(db: Database): ParkedEntries {
     aggregatesWithId: id => withId.all(id),
   }
 }
+
+/** As other readers get it. */
+const withoutData = (event: EventEnvelope, key: string): EventEnvelope =>
+  event.type === forgottenEventType
+    ? event
+    : { ...event, type: forgottenEventType, version: 1, data: { type: event.type, key } satisfies Forgotten }
 
 function toEntry(row: Row): ParkedEntry {
   const { partition, position, aggregate_type, aggregate_id, events, state, message, stack, attempts, time } =

@@ -5,7 +5,7 @@ import type { StoredEvent } from '../core/record.ts'
 
 /** The public form of a stored row. Parses the JSON texts; they were written by this program. */
 export function toEventEnvelope(row: StoredEvent): EventEnvelope {
-  return {
+  const envelope = {
     id: `${row.aggregateType}/${row.aggregateId}/${row.sequence}`,
     aggregate: { type: row.aggregateType, id: row.aggregateId },
     sequence: row.sequence,
@@ -17,6 +17,7 @@ export function toEventEnvelope(row: StoredEvent): EventEnvelope {
     commandId: row.commandId,
     time: toIsoTime(row.timeMs),
   }
+  return row.key === undefined ? envelope : { ...envelope, key: row.key }
 }
 
 let knownSecond = Number.NaN

@@ -130,6 +130,20 @@ t.test('what does not go together is refused', async t => {
     { topic: 'a', dataDirectory: null, store: { location: 'x', append() {} } },
     /store lacks open, readStream/,
   )
+  const person = {
+    type: 'person',
+    emptyState: null,
+    handle: () => [],
+    apply: (state: null) => state,
+    subject: (_event: unknown, id: string) => id,
+  }
+  await t.rejects(
+    createNode({ topic: 'a', dataDirectory: null, store: createMemorySharedStore(), aggregates: [person] }),
+    {
+      code: 'INVALID_CONFIGURATION',
+      message: /aggregate person has a subject, .*kept encrypted in a shared store/,
+    },
+  )
   t.throws(() => glynStore({ topic: 'a', scope: 'b' }, wrapped as never), {
     message: /inner store is a glynStore/,
   })

@@ -11,6 +11,7 @@ import { createRpc } from '../../src/mesh/create-rpc.ts'
 import { createMemoryNetwork, type MemoryNetwork } from '../../src/mesh/memory/memory-mesh.ts'
 import { assembleNode, type NodeParts, type NodePartsInit } from '../../src/node/node-parts.ts'
 import { systemClock } from '../../src/node/system-clock.ts'
+import type { KeyStore } from '../../src/store/key-store.ts'
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
 import type { SharedStore } from '../../src/store/shared-store.ts'
 import type { LocalStore } from '../../src/store/store.ts'
@@ -73,6 +74,8 @@ export interface MemoryCluster {
       shared?: SharedStore
       handlers?: NodePartsInit['handlers']
       processes?: NodePartsInit['processes']
+      /** New ones in memory when left out. */
+      keys?: KeyStore
     },
   ): Promise<MemoryNode>
   stop(): Promise<void>
@@ -107,6 +110,7 @@ export function createMemoryCluster(
         shared,
         handlers = [],
         processes = [],
+        keys,
       } = {},
     ) {
       const real = network.createMesh({ peerId })
@@ -136,6 +140,7 @@ export function createMemoryCluster(
         ),
         settings: () => settings,
         ...(noContact === undefined ? {} : { noContact }),
+        ...(keys === undefined ? {} : { keys }),
         onFatal: error => {
           failures.push(error)
         },

@@ -10,7 +10,14 @@ import type { Outcome } from '../../src/core/outcome.ts'
 import { partitionOf } from '../../src/core/partition-of.ts'
 import { checkMessage, type NewQueryMessage } from '../../src/core/query-message.ts'
 import { formatToken, parseToken, tokenOf } from '../../src/core/token.ts'
-import type { ExecuteOptions, NodeApi, NodeStatus, PartitionStatus } from '../../src/node/node-api.ts'
+import type {
+  ExecuteOptions,
+  ForgetOptions,
+  NodeApi,
+  NodeStatus,
+  PartitionStatus,
+  SubjectReport,
+} from '../../src/node/node-api.ts'
 import type { QueryStatus } from '../../src/query/query.ts'
 
 const partitionCount = 4
@@ -30,6 +37,7 @@ export interface CoreNode extends NodeApi {
   }[]
   /** Every message that was published, in order. */
   readonly published: readonly NewQueryMessage[]
+  readonly forgotten: readonly { readonly subject: string; readonly options: ForgetOptions }[]
   /** Awaited before each command is decided: tests hold or fail commands here. */
   before(hook: (command: Command, options: ExecuteOptions) => Promise<void> | void): void
   isClosed(): boolean
@@ -55,6 +63,7 @@ export function createCoreNode(
   const { peerId = '12D3KooWTest' } = options
   const executed: CoreNode['executed'][number][] = []
   const published: NewQueryMessage[] = []
+  const forgotten: { subject: string; options: ForgetOptions }[] = []
   let hook: Parameters<CoreNode['before']>[0] = () => {}
   let wake: () => void = () => {}
   let woken = new Promise<void>(resolve => {
@@ -129,11 +138,23 @@ export function createCoreNode(
     })
   }
 
+  const memoryOf = (subject: string): SubjectReport => {
+    const isKnown = forgotten.some(known => known.subject === subject)
+    const mine = { peerId, name: 'core', keys: 1, untold: 0, error: null }
+    return {
+      subject,
+      reference: 'reference',
+      complete: isKnown,
+      members: [{ ...mine, state: isKnown ? 'forgotten' : 'remembers' }],
+    }
+  }
+
   return {
     peerId,
     clusterId: 'cluster-test',
     executed,
     published,
+    forgotten,
     before(next) {
       hook = next
     },
@@ -498,6 +519,13 @@ export function createCoreNode(
         quarantined: null,
         problems: [],
       }
+    },
+    async forget(subject, options = {}) {
+      forgotten.push({ subject, options })
+      return memoryOf(subject)
+    },
+    async forgetStatus(subject) {
+      return memoryOf(subject)
     },
     async removeMember(member) {
       if (member !== peerId) throw new GlynError('ENTITY_NOT_FOUND', `there is no member ${member}`)

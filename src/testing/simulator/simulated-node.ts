@@ -165,7 +165,10 @@ export function createSimulatedNode(
       name: peerId,
       role,
       aggregates: new Map(
-        world.aggregates.map(definition => [definition.type, { definition, definitionId: 'simulated' }]),
+        world.aggregates.map(definition => [
+          definition.type,
+          { definition: withoutSubject(definition), definitionId: 'simulated' },
+        ]),
       ),
       handlers: world.handlersOf(peerId),
       processes: world.processes.map(definition => ({ definition, file: null })),
@@ -335,4 +338,9 @@ export function createSimulatedNode(
       })
     },
   }
+}
+
+/** Ids of keys and what is made with them are random, and would make every run another one: data rest as they are here. */
+function withoutSubject({ subject: _, ...rest }: AnyAggregate): AnyAggregate {
+  return rest
 }
