@@ -23,7 +23,8 @@ export async function sweep(prefix: string): Promise<void> {
     for (const pid of (await shell('ip', 'netns', 'pids', namespace)).split('\n').filter(Boolean)) {
       killAtOnce(Number(pid))
     }
-    await shell('ip', 'netns', 'delete', namespace)
+    const said = await refusal('ip', 'netns', 'delete', namespace)
+    if (said !== null && (await namespaces()).includes(namespace)) throw new Error(said)
   }
   await unmountBelow(join(tmpdir(), prefix))
   for (const name of await readdir(tmpdir())) {
@@ -33,12 +34,18 @@ export async function sweep(prefix: string): Promise<void> {
 
 /** Unmounts what lies below; processes that still hold it keep it for themselves until they end. */
 export async function unmountBelow(path: string): Promise<void> {
-  const mounted = readFileSync('/proc/mounts', 'utf8')
+  for (const place of mountedBelow(path).toReversed()) {
+    const said = await refusal('umount', '--lazy', place)
+    // Two runs that begin together sweep the same.
+    if (said !== null && mountedBelow(path).includes(place)) throw new Error(said)
+  }
+}
+
+const mountedBelow = (path: string): string[] =>
+  readFileSync('/proc/mounts', 'utf8')
     .split('\n')
     .map(line => line.split(' ')[1] ?? '')
     .filter(place => place.startsWith(path))
-  for (const place of mounted.toReversed()) await shell('umount', '--lazy', place)
-}
 
 async function namespaces(): Promise<string[]> {
   if ((await refusal('ip', 'netns', 'list')) !== null) return []
