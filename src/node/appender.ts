@@ -169,7 +169,7 @@ export function createAppender(init: {
 
   return {
     async append(given, options) {
-      const checked = given.map((one, place) => prepare(one, `append ${place + 1}`, partitions))
+      const checked = given.map((one, place) => prepareAppend(one, `append ${place + 1}`, partitions))
       const more = checked.reduce((sum, { record }) => sum + record.length, 0)
       if (count + checked.length > waitingMax || bytes + more > waitingBytesMax) {
         throw new GlynError(
@@ -184,7 +184,8 @@ export function createAppender(init: {
   }
 }
 
-function prepare(
+/** Checked. `record`: as it travels, and rests. Throws INVALID_ARGUMENT and MESSAGE_TOO_LARGE that begin with `where`. */
+export function prepareAppend(
   given: GivenAppend,
   where: string,
   partitions: number,

@@ -107,7 +107,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
     checkStoreMode(options, settings, shared)
     const removedFrom = readRemoval(store)
     if (removedFrom !== undefined) throw removedError(directory.identity.peerId, removedFrom)
-    const { gate, mode, connect } = startShared({
+    const { gate, mode, connect, knowHeads } = startShared({
       shared,
       clock,
       log,
@@ -175,6 +175,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
     const { partitions } = settings
     assembled.startMembership()
     await settle(assembled, settings, { ...starting, clock })
+    await knowHeads(assembled.sharedFeed)
     // What was forgotten while this node was away must not be shown once more.
     await assembled.erasure.whenReady()
     const queries = await startQueries({

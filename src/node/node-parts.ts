@@ -532,7 +532,10 @@ export function assembleNode(init: NodePartsInit): NodeParts {
     while (isLeading()) {
       try {
         const heads = await from.refresh()
-        if (isLeading()) reactions.lead(partition, { term, commitIndex: heads.get(partition) ?? 0 })
+        if (!isLeading()) return
+        reactions.lead(partition, { term, commitIndex: heads.get(partition) ?? 0 })
+        // What was appended while the answer was on its way was told when nobody listened yet.
+        reactions.committed(partition, from.headOf(partition))
         return
       } catch (error) {
         log.debug({ partition, error: String(error) }, 'reactions: the store cannot be asked yet')

@@ -1,9 +1,10 @@
 // What a node on a shared store does beside the others when it starts: it waits for the store, and is bound to it.
 import type { ClusterSettings } from '../cluster/cluster-state.ts'
 import type { Clock } from '../core/clock.ts'
-import { GlynError } from '../core/errors.ts'
+import { GlynError, hasCode } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { AggregateBinding } from '../partition/aggregate-host.ts'
+import type { SharedFeed } from '../pubsub/shared-feed.ts'
 import type { SharedStore } from '../store/shared-store.ts'
 import type { CompleteNodeOptions } from './node-options.ts'
 import { createStoreGate, type StoreGate } from './store-gate.ts'
@@ -15,7 +16,15 @@ export interface SharedStart {
   readonly mode: 'shared' | undefined
   /** Waits until the store can be used. Throws UNAVAILABLE after a minute, and CLUSTER_MISMATCH for the store of others. */
   connect(settings: Pick<ClusterSettings, 'scope' | 'partitions'>): Promise<void>
+  /**
+   * Waits until this node knows how far the store is: before that, `now` would be the beginning. Throws UNAVAILABLE after
+   * a minute. At once where events rest on the nodes.
+   */
+  knowHeads(feed: Pick<SharedFeed, 'refresh'> | undefined): Promise<void>
 }
+
+const headsMsMax = 60_000
+const askAgainMs = 200
 
 export function startShared(init: {
   readonly shared: SharedStore | undefined
@@ -25,22 +34,33 @@ export function startShared(init: {
   readonly signal: AbortSignal
 }): SharedStart {
   const { shared, clock, log, onProgress, signal } = init
-  if (shared === undefined) return { gate: undefined, mode: undefined, connect: () => Promise.resolve() }
+  if (shared === undefined) {
+    const nothing = (): Promise<void> => Promise.resolve()
+    return { gate: undefined, mode: undefined, connect: nothing, knowHeads: nothing }
+  }
   const gate = createStoreGate({ store: shared, clock })
+  const tell = (text: string): void => {
+    if (onProgress === undefined) log.warn({}, `node: ${text}`)
+    else onProgress(text)
+  }
   return {
     gate,
     mode: 'shared',
-    connect: ({ scope, partitions }) =>
-      gate.connect(
-        { scope, partitions },
-        {
-          signal,
-          onProgress(text) {
-            if (onProgress === undefined) log.warn({}, `node: ${text}`)
-            else onProgress(text)
-          },
-        },
-      ),
+    connect: ({ scope, partitions }) => gate.connect({ scope, partitions }, { signal, onProgress: tell }),
+    async knowHeads(feed) {
+      const deadline = clock.now() + headsMsMax
+      for (let attempt = 1; feed !== undefined; attempt += 1) {
+        signal.throwIfAborted()
+        try {
+          await feed.refresh()
+          return
+        } catch (error) {
+          if (!hasCode(error, 'UNAVAILABLE') || clock.now() >= deadline) throw error
+          if (attempt === 1) tell(`waiting for the store: ${error.message}`)
+        }
+        await new Promise<void>(resolve => clock.after(askAgainMs, resolve))
+      }
+    },
   }
 }
 

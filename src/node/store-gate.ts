@@ -34,16 +34,30 @@ export function createStoreGate(init: {
   let isConnected = false
   let failing: { readonly sinceMs: number; readonly message: string } | undefined
 
-  /** With the deadline's signal. A store that ignores it is not waited for either. */
-  function call<T>(work: (signal: AbortSignal) => Promise<T>, timeoutMs = callMsMax): Promise<T> {
+  /** With a signal for the deadline and for the caller's own. A store that ignores it is not waited for either. */
+  function call<T>(
+    work: (signal: AbortSignal) => Promise<T>,
+    { timeoutMs = callMsMax, caller }: { readonly timeoutMs?: number; readonly caller?: AbortSignal } = {},
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      caller?.throwIfAborted()
       const ending = new AbortController()
-      const cancel = clock.after(timeoutMs, () => {
+      const giveUp = (reason: unknown): void => {
+        cancel()
+        ending.abort(reason)
+        reject(reason)
+      }
+      const onAbort = (): void => giveUp(caller?.reason)
+      caller?.addEventListener('abort', onAbort, { once: true })
+      const cancelTimer = clock.after(timeoutMs, () => {
         const error = new GlynError('UNAVAILABLE', `store ${location}: no answer within ${timeoutMs} ms`)
-        ending.abort(error)
         note(error)
-        reject(error)
+        giveUp(error)
       })
+      const cancel = (): void => {
+        cancelTimer()
+        caller?.removeEventListener('abort', onAbort)
+      }
       // A store that throws at once is no different from one whose promise rejects.
       const answer = (async () => await work(ending.signal))()
       answer.then(
@@ -54,6 +68,8 @@ export function createStoreGate(init: {
         },
         (error: unknown) => {
           cancel()
+          // Whoever gave up was told why.
+          if (ending.signal.aborted) return
           const known = knownError(error)
           if (known.code === 'UNAVAILABLE') note(known)
           reject(known)
@@ -73,8 +89,8 @@ export function createStoreGate(init: {
     return new GlynError('EVENT_STORE_ERROR', `store ${location}: ${text}`, { cause: error })
   }
 
-  function open<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (isConnected) return call(work)
+  function open<T>(work: (signal: AbortSignal) => Promise<T>, caller?: AbortSignal): Promise<T> {
+    if (isConnected) return call(work, caller === undefined ? {} : { caller })
     return Promise.reject(new GlynError('UNAVAILABLE', `store ${location} is not connected yet`))
   }
 
@@ -82,7 +98,8 @@ export function createStoreGate(init: {
     store: {
       location,
       open: binding => store.open(binding),
-      append: (appends, options) => open(signal => store.append(appends, { ...options, signal })),
+      append: (appends, options) =>
+        open(signal => store.append(appends, { ...options, signal }), options?.signal),
       readStream: (aggregate, range) => open(() => store.readStream(aggregate, range)),
       sequences: aggregates => open(() => store.sequences(aggregates)),
       readCommand: (aggregate, commandId) => open(() => store.readCommand(aggregate, commandId)),
@@ -101,7 +118,8 @@ export function createStoreGate(init: {
         signal.throwIfAborted()
         const left = deadline - clock.now()
         try {
-          await call(() => store.open(binding), Math.max(1, Math.min(left, callMsMax)))
+          const timeoutMs = Math.max(1, Math.min(left, callMsMax))
+          await call(() => store.open(binding), { timeoutMs, caller: signal })
           isConnected = true
           return
         } catch (error) {

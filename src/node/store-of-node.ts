@@ -9,6 +9,7 @@ import type { SharedFeed } from '../pubsub/shared-feed.ts'
 import type { Router } from '../registry/router.ts'
 import type { Append, AppendResult, SharedStore } from '../store/shared-store.ts'
 import type { LocalStore } from '../store/store.ts'
+import { prepareAppend } from './appender.ts'
 import type { StoreOfNode } from './glyn-store.ts'
 import type { GivenAppend, GivenAppendResult } from './node-api.ts'
 import { collectPages, type RemoteAggregates, readPage } from './remote-aggregates.ts'
@@ -72,8 +73,9 @@ export function sharedStoreOfNode(
     async append(appends, { isAtomic = false, signal } = {}) {
       checkPartitions(appends, partitions)
       if (!isAtomic) return await append(appends, signal)
+      const checked = appends.map((one, place) => prepareAppend(one, `append ${place}`, partitions).append)
       // Nobody leads all of them: the store itself makes one of many. Leaders find out by the sequence, all others by asking.
-      const results = await store.append(appends, { isAtomic, ...(signal === undefined ? {} : { signal }) })
+      const results = await store.append(checked, { isAtomic, ...(signal === undefined ? {} : { signal }) })
       feed.refresh().catch(() => {})
       return results
     },

@@ -473,6 +473,8 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
     const binding = bindingOf(aggregate.type)
     return await onActor(partition, aggregate, binding, async (leadership, actor) => {
       const before = actor.committedSequence
+      // Of now: what others write while the answer is on its way may be known here, and is not in this state.
+      const head = init.headOf(partition)
       const found = await sequences.of(actor.key)
       if (found > actor.committedSequence) await actor.underWay.at(-1)?.answer
       if (actor.isForgotten || found > actor.committedSequence || found < before) {
@@ -483,7 +485,7 @@ export function createSharedAggregateHost(init: SharedAggregateHostInit): Aggreg
       return {
         state: asRemote(aggregate.type, committedState),
         sequence: committedSequence,
-        index: Math.max(committedIndex, init.headOf(partition)),
+        index: Math.max(committedIndex, head),
       }
     })
   }

@@ -111,6 +111,10 @@ export function createSharedAppends(init: {
    * alone, and what is behind it waits for its answer: then it is dropped, or sent with the next call.
    */
   async function sendCarefully(batch: readonly (readonly AppendUnit[])[]): Promise<void> {
+    if (isStopped) {
+      fail(batch.flat(), stopped())
+      return
+    }
     const firsts = batch.flatMap(units => units.slice(0, 1))
     for (const units of batch) {
       const lane = lanes.get(units[0]?.lane ?? '')
@@ -172,6 +176,10 @@ export function createSharedAppends(init: {
 
   return {
     add(unit) {
+      if (isStopped) {
+        fail([unit], stopped())
+        return
+      }
       const lane = lanes.get(unit.lane) ?? { name: unit.lane, queue: [], isUnderWay: false }
       lanes.set(unit.lane, lane)
       lane.queue.push(unit)
@@ -190,12 +198,12 @@ export function createSharedAppends(init: {
     },
     stop() {
       isStopped = true
-      const error = new GlynError('SHUTTING_DOWN', 'this node is stopping')
-      for (const lane of lanes.values())
-        for (const unit of lane.queue.splice(0)) unit.settle({ type: 'failed', error })
+      for (const lane of lanes.values()) fail(lane.queue.splice(0), stopped())
     },
   }
 }
+
+const stopped = (): GlynError => new GlynError('SHUTTING_DOWN', 'this node is stopping')
 
 /** A store that answers with less than it was asked is broken; whether it wrote, nobody knows. */
 const noAnswer: UnitAnswer = {

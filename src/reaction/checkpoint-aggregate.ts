@@ -34,6 +34,8 @@ export interface Checkpoint {
   readonly timers: Readonly<Record<string, PendingTimer>>
   /** A part takes several entries to begin; before it has, the one before it counts. The first part needs no beginning. */
   readonly isWhole: boolean
+  /** Of the last leader that wrote, where the store is shared: see {@link CheckpointChange}. */
+  readonly epoch?: number
 }
 
 /** What changed since the last one. Timers are those of the positions: both move together. */
@@ -44,6 +46,11 @@ export interface CheckpointChange {
   readonly gone?: readonly string[]
   /** Now the part holds all that is known. */
   readonly whole?: true
+  /**
+   * Where the store is shared, Raft keeps no late entry of a deposed leader out: what has an earlier epoch than the last
+   * entry of its part is passed over.
+   */
+  readonly epoch?: number
 }
 
 export const timerKey = ({
@@ -57,22 +64,22 @@ export const noCheckpoint: Checkpoint = { positions: {}, timers: {}, isWhole: fa
 export function applyChange(state: Checkpoint, change: CheckpointChange): Checkpoint {
   const positions = { ...state.positions, ...change.positions }
   const isWhole = state.isWhole || change.whole === true
+  const epoch = change.epoch ?? state.epoch
+  const rest = epoch === undefined ? { isWhole } : { isWhole, epoch }
   if (change.set === undefined && change.gone === undefined)
-    return { positions, timers: state.timers, isWhole }
+    return { positions, timers: state.timers, ...rest }
   const timers = { ...state.timers }
   for (const key of change.gone ?? []) delete timers[key]
   for (const timer of change.set ?? []) timers[timerKey(timer)] = timer
-  return { positions, timers, isWhole }
+  return { positions, timers, ...rest }
 }
 
 /** No snapshots: a part is short. */
 export const checkpointAggregate: AnyAggregate = {
   type: checkpointType,
   emptyState: noCheckpoint,
-  handle: (_state: Checkpoint, { data }: Command<'Checkpoint', CheckpointChange>) => ({
-    type: 'Checkpointed',
-    data,
-  }),
+  handle: (state: Checkpoint, { data }: Command<'Checkpoint', CheckpointChange>) =>
+    data.epoch !== undefined && data.epoch < (state.epoch ?? 0) ? [] : { type: 'Checkpointed', data },
   apply: (state: Checkpoint, { data }: DomainEvent<string, CheckpointChange>) => applyChange(state, data),
 }
 

@@ -69,6 +69,10 @@ export function createCheckpointer(init: CheckpointerInit): Checkpointer {
   let written = 0
   let { state, part, sequence, lastPart } = init.known
   const scope = environment.checkpointScope?.() ?? ''
+  /** After the term, and after whoever wrote before: terms of a recovered cluster, or of the next one, may begin anew. */
+  const epoch =
+    environment.checkpointScope === undefined ? undefined : Math.max(init.term, (state.epoch ?? 0) + 1)
+  const leadership = epoch === undefined ? `${init.term}` : `${init.term}.${epoch}`
   const perPartMax = environment.checkpointsPerPartMax ?? checkpointsPerPartMax
 
   signal.addEventListener('abort', () => cancel?.())
@@ -108,8 +112,8 @@ export function createCheckpointer(init: CheckpointerInit): Checkpointer {
     written += 1
     const envelope = {
       aggregate: checkpointKey(partition, part),
-      command: { type: 'Checkpoint', data: change },
-      commandId: `${ownIdPrefix}checkpoint/${scope}${partition}/${init.term}.${written}`,
+      command: { type: 'Checkpoint', data: epoch === undefined ? change : { ...change, epoch } },
+      commandId: `${ownIdPrefix}checkpoint/${scope}${partition}/${leadership}.${written}`,
       metadata: {},
     }
     for (let attempt = 1; !signal.aborted; attempt += 1) {

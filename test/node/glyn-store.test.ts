@@ -111,6 +111,22 @@ for (const kind of ['memory', 'sqlite', 'shared'] as const) {
   )
 }
 
+t.test('what no reader could read is not written, also where all or none of it is', async t => {
+  const { store, node } = await runOn(createMemorySharedStore(), { partitions: 1 })
+  t.teardown(() => node.close())
+  const good = given('a', 1, 0, 'x1')
+  const bad = given('b', 1, 0, 'x2')
+  const cases = [
+    [{ ...bad, events: [{ type: 'Added', version: 1, data: 'no json' }] }, /^append 1: event 1: data/],
+    [{ ...bad, timeMs: 9e15 }, /^append 1: timeMs/],
+    [{ ...bad, aggregate: { type: 'glyn.reactions', id: '1.1' } }, /^append 1: aggregate type/],
+  ] as const
+  for (const [append, message] of cases)
+    await t.rejects(store.append([good, append], { isAtomic: true }), { code: 'INVALID_ARGUMENT', message })
+  t.same(await store.statistics(), { events: 0, aggregates: 0 })
+  t.match(await store.append([good, bad], { isAtomic: true }), [{ type: 'appended' }, { type: 'appended' }])
+})
+
 t.test('what does not go together is refused', async t => {
   const refused = (options: object, message: RegExp): Promise<unknown> =>
     t.rejects(createNode(options as never), { code: 'INVALID_ARGUMENT', message })

@@ -342,3 +342,52 @@ t.test(
     await t.rejects(one.execute('a', { type: 'Throw', data: {} }), { code: 'AGGREGATE_FAILED' })
   },
 )
+
+t.test('what is on its way when the host stops is answered, also when the store refuses it then', async t => {
+  const one = await startSharedHost()
+  const arrived = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<void>()
+  one.store.before = async () => {
+    arrived.resolve()
+    await released.promise
+  }
+  const given = (expectedSequence: number, commandId: string) => ({
+    partition,
+    aggregate: { type: 'counter', id: 'a' },
+    expectedSequence,
+    commandId,
+    timeMs: 1,
+    metadata: '{}',
+    events: [{ type: 'Added', version: 1, data: '{"by":2}' }],
+  })
+  // The second is judged by the store, in one atomic call with the first, and refused.
+  const answers = one.host.append(partition, [given(0, 'x1'), given(9, 'x2')])
+  await arrived.promise
+  one.host.stop()
+  released.resolve()
+  t.match(await answers, [
+    { type: 'failed', error: { retryable: true } },
+    { type: 'failed', error: { code: 'SHUTTING_DOWN' } },
+  ])
+  t.equal(one.host.pendingCount(), 0)
+  t.equal(one.store.calls.length, 1, 'nothing is sent after the stop')
+})
+
+t.test('a loaded state holds everything through its index, also when others write meanwhile', async t => {
+  const memory = createSharedMemory()
+  const one = await startSharedHost({ store: await openMemory(memory) })
+  const other = await startSharedHost({ store: await openMemory(memory) })
+  await one.add('a', 1)
+  const { sequences } = one.store
+  let foreign = 0
+  one.store.sequences = async aggregates => {
+    const found = await sequences(aggregates)
+    // Written after the answer was made, and known here before it has come.
+    foreign = (await other.add('a', 1)).position.index
+    one.appended.push(foreign)
+    return found
+  }
+  const { sequence, index } = await one.host.load(partition, { type: 'counter', id: 'a' })
+  t.equal(sequence, 1)
+  t.ok(index < foreign, `index ${index} must not include ${foreign}, which the state lacks`)
+})
