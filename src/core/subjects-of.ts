@@ -4,6 +4,7 @@ import { GlynError } from './errors.ts'
 import { checkName } from './names.ts'
 import type { RecordedEvent } from './record.ts'
 import { forgottenEventType } from './system-types.ts'
+import { liftEvent } from './upcast.ts'
 
 /** One for each event, undefined for data that rest as they are. Throws AGGREGATE_FAILED. */
 export function subjectsOf(
@@ -14,10 +15,9 @@ export function subjectsOf(
   return events.map(({ type, version, data }) => {
     if (type === forgottenEventType) return undefined
     try {
-      const subject: unknown = aggregate.subject?.(
-        { type, version, data: JSON.parse(data) as unknown },
-        aggregateId,
-      )
+      // As `apply` sees them: what an import brings may be of an old version, which `subject` does not know.
+      const event = liftEvent(aggregate, { type, version, data: JSON.parse(data) as unknown })
+      const subject: unknown = aggregate.subject?.(event, aggregateId)
       if (subject === undefined) return undefined
       checkName('it', subject)
       return subject

@@ -1,6 +1,6 @@
 // A stream of events that goes on where it was when its connection is lost.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ErrorBody, fromErrorBody, GlynError, isGlynError } from '../core/errors.ts'
+import { type ErrorBody, fromErrorBody, GlynError, hasCode, isGlynError } from '../core/errors.ts'
 import type { EventEnvelope } from '../core/event.ts'
 import { checkEventFilter } from '../core/event-filter.ts'
 import type { NodeApi, Subscription } from '../node/node-api.ts'
@@ -78,6 +78,8 @@ async function* readOn(
       const known = calls.explain(error)
       const now = performance.now()
       lostAt ??= now
+      // The node has waited for the key before it said so.
+      if (hasCode(known, 'KEY_UNAVAILABLE')) throw known
       if (!wasOpen || !isGlynError(known) || !known.retryable || now - lostAt > resumeMsMax) throw known
     }
     await sleep(pauseMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {})

@@ -3,6 +3,7 @@ import { GlynError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { checkAggregateKey, checkName } from '../core/names.ts'
 import type { RecordedEvent } from '../core/record.ts'
+import { parseSealed, sealedField } from '../core/sealed-data.ts'
 import { isSystemType, systemPrefix } from '../core/system-types.ts'
 import { checkMetadata } from './check-arguments.ts'
 import type { GivenAppend } from './node-api.ts'
@@ -49,6 +50,14 @@ function checkEvent({ type, version, data }: RecordedEvent, where: string): Reco
   if (!(Number.isSafeInteger(version) && version >= 1))
     complain(where, 'version', version, 'a whole number from 1')
   if (typeof data !== 'string' || !isJson(data)) complain(where, 'data', data, 'a text that is JSON')
+  // Nobody here would have their key, and every reader of the partition would wait for it.
+  if (parseSealed(data) !== undefined)
+    complain(
+      where,
+      'data',
+      JSON.parse(data),
+      `data that are not encrypted: ${sealedField} is kept for glyn-node`,
+    )
   const bytes = Buffer.byteLength(data)
   if (bytes > limits.dataBytesMax) tooLarge(where, `${bytes} bytes of data`, `${limits.dataBytesMax}`)
   return { type, version, data }

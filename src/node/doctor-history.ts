@@ -136,7 +136,7 @@ export async function checkReplay(
     .eventKinds()
     .filter(({ aggregateType }) => bindings.has(aggregateType))
     .reduce((sum, kind) => sum + kind.events, 0)
-  const found = { aggregates: 0, events: 0, stale: 0, snapshots: 0 }
+  const found = { aggregates: 0, events: 0, sealed: 0, stale: 0, snapshots: 0 }
   const misfits: Misfitting[] = []
   const differences: SnapshotDifference[] = []
   for (const [type, binding] of bindings) {
@@ -152,6 +152,7 @@ export async function checkReplay(
         found.aggregates += 1
         const replayed = replay(store, { key, binding, partitions, ends })
         found.events += replayed.events
+        if (replayed.isSealed) found.sealed += 1
         if (replayed.misfit !== null) misfits.push(replayed.misfit)
         differences.push(...replayed.differences)
         if (replayed.snapshot !== 'none') found.snapshots += 1
@@ -180,6 +181,8 @@ function replay(
   readonly misfit: Misfitting | null
   readonly differences: readonly SnapshotDifference[]
   readonly snapshot: 'none' | 'current' | 'stale'
+  /** Not replayed to its end. */
+  readonly isSealed: boolean
 } {
   const { key, binding, partitions, ends } = work
   const { definition, definitionId } = binding
@@ -198,14 +201,23 @@ function replay(
       const page = store.readAggregate(aggregate, range)
       for (const event of page) {
         // Keys are not looked for: what rests encrypted is not replayed.
-        if (isLikeSealed(event.data)) return { events, misfit: null, differences: [], snapshot }
+        if (isLikeSealed(event.data)) {
+          const isCompared = !isCurrent || (stored !== undefined && stored.sequence <= events)
+          return {
+            events,
+            misfit: null,
+            differences,
+            snapshot: isCompared ? snapshot : 'none',
+            isSealed: true,
+          }
+        }
         state = applyStored(definition, state, event)
         events = event.sequence
         if (isCurrent && stored?.sequence === events) differences.push(...differenceOf(stored, state))
       }
       if (page.length < pageEvents) break
     }
-    return { events, misfit: null, differences, snapshot }
+    return { events, misfit: null, differences, snapshot, isSealed: false }
   } catch (error) {
     const place = placeOfMisfit(error)
     // Data that are no JSON were damaged: the hash chains say where.
@@ -215,20 +227,31 @@ function replay(
         misfit: { aggregate, ...damaged, sequence: events + 1, reason: textOf(error) },
         differences,
         snapshot,
+        isSealed: false,
       }
     if (place === undefined) throw error
-    return { events, misfit: { aggregate, ...place, reason: textOf(error) }, differences, snapshot }
+    return {
+      events,
+      misfit: { aggregate, ...place, reason: textOf(error) },
+      differences,
+      snapshot,
+      isSealed: false,
+    }
   }
 }
 
 const damaged = { misfit: 'apply-failed', eventType: 'damaged', version: 0 } as const
 
 function replayChecks(
-  found: { readonly aggregates: number; readonly events: number },
+  found: { readonly aggregates: number; readonly events: number; readonly sealed: number },
   misfits: readonly Misfitting[],
 ): DoctorCheck[] {
   const text = `${counted(found.aggregates, 'aggregate')}, ${counted(found.events, 'event')}`
-  if (misfits.length === 0) return [ok('replay', `${text}: all of them can be read`)]
+  const sealed =
+    found.sealed === 0
+      ? ''
+      : `; ${counted(found.sealed, 'aggregate')} only up to the first event that rests encrypted`
+  if (misfits.length === 0) return [ok('replay', `${text}: all of them can be read${sealed}`)]
   const named = misfits.slice(0, namedMax)
   const lines = named.map(
     ({ aggregate, sequence, eventType, version, reason }) =>

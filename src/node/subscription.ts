@@ -12,6 +12,8 @@ import { toEventEnvelope } from '../store/event-envelope.ts'
 const pageEvents = 500
 /** A partition whose replicas cannot be read is asked again after this long. */
 const retryMs = 500
+/** One that has an end gives up when nothing went on for so long for want of a key. */
+const keyWaitMsMax = 10_000
 
 export interface SubscriptionInit {
   readonly from: string
@@ -52,13 +54,17 @@ export function subscribeToFeed(feed: Feed, init: SubscriptionInit): FeedSubscri
       for (const [partition, index] of startingPositions(heads, init)) positions.set(partition, index)
       const ends = endingPositions(heads, init)
       hasBegun = true
+      let keylessSince: number | undefined
       while (!isAborted()) {
         closed?.throwIfAborted()
         let hasRead = false
+        let keyless: unknown
         for (const [partition, head] of feed.heads()) {
           const afterIndex = positions.get(partition) ?? 0
           if (head <= afterIndex) continue
-          const page = await readPage(feed, partition, afterIndex, ended)
+          const page = await readPage(feed, { partition, afterIndex, signal: ended }, error => {
+            keyless = error
+          })
           if (page === undefined) continue
           hasRead ||= page.throughIndex > afterIndex
           for (const [place, row] of page.events.entries()) {
@@ -72,6 +78,10 @@ export function subscribeToFeed(feed: Feed, init: SubscriptionInit): FeedSubscri
           positions.set(partition, page.throughIndex)
         }
         if (ends?.every(([partition, end]) => (positions.get(partition) ?? 0) >= end) === true) return
+        if (hasRead || keyless === undefined) keylessSince = undefined
+        else keylessSince ??= init.clock.now()
+        if (ends !== null && keylessSince !== undefined && init.clock.now() - keylessSince >= keyWaitMsMax)
+          throw keyless
         if (!hasRead) await waker.next(retryMs)
       }
     } finally {
@@ -121,16 +131,17 @@ function parseKnownToken(token: string, partitions: readonly number[]): Position
   return positions
 }
 
-/** Undefined when no replica can be read now; the caller comes back later. */
+/** Undefined when no replica can be read now, or a key is not here; the caller comes back later. */
 async function readPage(
   feed: Feed,
-  partition: number,
-  afterIndex: number,
-  signal: AbortSignal,
+  place: { readonly partition: number; readonly afterIndex: number; readonly signal: AbortSignal },
+  onKeyless: (error: unknown) => void,
 ): Promise<Awaited<ReturnType<Feed['read']>> | undefined> {
+  const { partition, afterIndex, signal } = place
   try {
     return await feed.read(partition, { afterIndex, limit: pageEvents }, { signal })
   } catch (error) {
+    if (hasCode(error, 'KEY_UNAVAILABLE')) onKeyless(error)
     if (
       signal.aborted ||
       hasCode(error, 'UNAVAILABLE', 'TIMEOUT', 'PEER_UNREACHABLE', 'OUTCOME_UNKNOWN', 'KEY_UNAVAILABLE')

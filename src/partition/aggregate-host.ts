@@ -239,7 +239,9 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
   async function executeOnce(partition: number, envelope: CommandEnvelope): Promise<Outcome> {
     checkAggregateKey(envelope.aggregate)
     checkName('command id', envelope.commandId)
-    const binding = bindingOf(envelope.aggregate.type)
+    const { type } = envelope.aggregate
+    // A type whose file is gone forgets all the same: that asks nothing of its code.
+    const binding = envelope.commandId.startsWith(forgetIdPrefix) ? bindingOrOpaque(type) : bindingOf(type)
     const leadership = leadershipOf(partition)
     refuseOverload()
     let loaded: AggregateActor
@@ -641,8 +643,33 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
     return found.map(cipher.open)
   }
 
+  async function sequenceOnce(partition: number, aggregate: AggregateKey): Promise<number> {
+    checkAggregateKey(aggregate)
+    const leadership = leadershipOf(partition)
+    refuseOverload()
+    await barrier.pass(leadership)
+    const found = actorOf(leadership, aggregate, bindingOrOpaque(aggregate.type))
+    const actor = found instanceof Promise ? await found : found
+    if (found instanceof Promise) letGo(leadership, actor)
+    return actor.committedSequence
+  }
+
+  async function readCommandOnce(
+    partition: number,
+    { aggregate, commandId }: { readonly aggregate: AggregateKey; readonly commandId: string },
+  ): Promise<readonly StoredEvent[]> {
+    checkAggregateKey(aggregate)
+    const leadership = leadershipOf(partition)
+    refuseOverload()
+    await barrier.pass(leadership)
+    const throughIndex = leadership.commitIndex
+    return store.readCommand(aggregate, { partition, commandId, throughIndex }).map(cipher.open)
+  }
+
   function forgetKeysOf(aggregates: readonly AggregateKey[]): void {
     forgets += 1
+    // What does not fit may be what is forgotten.
+    for (const aggregate of aggregates) quarantine.release(aggregate)
     for (const name of aggregates.map(actorName)) {
       idle.delete(name)
       for (const { actors } of leaderships.values()) {
@@ -663,24 +690,8 @@ export function createAggregateHost(init: AggregateHostInit): AggregateHost {
       await barrier.pass(leadership)
       return leadership.commitIndex
     },
-    async sequenceOf(partition, aggregate) {
-      checkAggregateKey(aggregate)
-      const leadership = leadershipOf(partition)
-      refuseOverload()
-      await barrier.pass(leadership)
-      const found = actorOf(leadership, aggregate, bindingOrOpaque(aggregate.type))
-      const actor = found instanceof Promise ? await found : found
-      if (found instanceof Promise) letGo(leadership, actor)
-      return actor.committedSequence
-    },
-    async readCommand(partition, { aggregate, commandId }) {
-      checkAggregateKey(aggregate)
-      const leadership = leadershipOf(partition)
-      refuseOverload()
-      await barrier.pass(leadership)
-      const throughIndex = leadership.commitIndex
-      return store.readCommand(aggregate, { partition, commandId, throughIndex }).map(cipher.open)
-    },
+    sequenceOf: (partition, aggregate) => again({ cipher, clock }, () => sequenceOnce(partition, aggregate)),
+    readCommand: (partition, command) => again({ cipher, clock }, () => readCommandOnce(partition, command)),
     forgetKeysOf,
     committed,
     roleChanged,

@@ -36,6 +36,8 @@ export interface Quarantine {
   /** The same loader, which loads nothing a second time that failed, and throws AGGREGATE_QUARANTINED. */
   guard(loader: ActorLoader): ActorLoader
   of(aggregate: AggregateKey): QuarantinedAggregate | undefined
+  /** Its history reads otherwise from now on: it is loaded when it is met. */
+  release(aggregate: AggregateKey): void
   status(): QuarantineStatus
 }
 
@@ -95,6 +97,7 @@ export function createQuarantine(init: { readonly clock: Clock; readonly log: Lo
       const found = known.get(nameOf(aggregate))
       return found === undefined ? undefined : plain(found)
     },
+    release: aggregate => void known.delete(nameOf(aggregate)),
     status: () => ({ count: known.size, first: [...known.values()].slice(0, namedMax).map(plain) }),
   }
 }

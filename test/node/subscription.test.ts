@@ -1,5 +1,6 @@
 // A subscription: where it begins, that it can be resumed after any event, and that a slow reader costs no memory.
 import t from 'tap'
+import { GlynError } from '../../src/core/errors.ts'
 import type { EventEnvelope } from '../../src/core/event.ts'
 import type { StoredEvent } from '../../src/core/record.ts'
 import { type SubscriptionInit, subscribeToFeed } from '../../src/node/subscription.ts'
@@ -200,4 +201,28 @@ t.test('a subscription leaves nothing behind while its caller and the node live 
   t.equal(held, 0)
   caller.abort()
   node.abort()
+})
+
+t.test('one with an end gives up when a key does not come; one without waits for it', async t => {
+  const { feed, grow } = createFeed()
+  grow(1, 3)
+  const clock = createManualClock()
+  const missing = new GlynError('KEY_UNAVAILABLE', 'key k is not here', { details: { key: 'k' } })
+  let hasKey = false
+  const sealed: Feed = {
+    ...feed,
+    read: (...args) => (hasKey ? feed.read(...args) : Promise.reject(missing)),
+  }
+  const init = { from: 'start', partitions: [1, 2], clock } as const
+  const ending = gather(subscribeToFeed(sealed, { ...init, until: '1:3' }))
+  const endless = subscribeToFeed(sealed, init).next()
+  const refused = t.rejects(ending, { code: 'KEY_UNAVAILABLE' })
+  await clock.advance(60_000)
+  await refused
+  const late = gather(subscribeToFeed(sealed, { ...init, until: '1:3' }))
+  await clock.advance(5000)
+  hasKey = true
+  await clock.advance(5000)
+  t.equal((await late).length, 3, 'one that comes in time is no harm')
+  t.match(await endless, { value: { position: { partition: 1, index: 1 } } })
 })

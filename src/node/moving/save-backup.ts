@@ -1,6 +1,6 @@
 // Takes a backup into a file that gets its name when it is whole, proven and durable.
-import { createReadStream, existsSync } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { type BigIntStats, createReadStream, existsSync } from 'node:fs'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { GlynError } from '../../core/errors.ts'
 import type { BackupHeader, BackupSummary } from './backup-contents.ts'
@@ -12,7 +12,7 @@ export interface BackupProgress {
   readonly onProgress?: (header: BackupHeader, entries: number) => void
 }
 
-/** Throws INVALID_ARGUMENT when the file is there; what fails leaves no file. */
+/** Throws INVALID_ARGUMENT when the file is there, or another backup writes it meanwhile; what fails leaves no file. */
 export async function saveBackup(
   source: AsyncIterable<Uint8Array>,
   file: string,
@@ -21,15 +21,24 @@ export async function saveBackup(
   if (existsSync(file))
     throw new GlynError('INVALID_ARGUMENT', `${file} is there already; name another file, or move it away`)
   const part = `${file}.part`
+  let made: BigIntStats | undefined
   try {
-    const handle = await open(part, 'w', 0o600)
+    // A file of its own: whoever still writes the one that was there finds out at its end.
+    await rm(part, { force: true })
+    const handle = await open(part, 'wx', 0o600)
     try {
+      made = await handle.stat({ bigint: true })
       const onBytes = async (bytes: Buffer): Promise<void> => {
         options.signal.throwIfAborted()
         await handle.writeFile(bytes)
       }
       const summary = await readToEnd(source, 'the backup', { ...options, onBytes })
       await handle.sync()
+      if (!(await isStill(part, made)) || existsSync(file))
+        throw new GlynError(
+          'INVALID_ARGUMENT',
+          `${file}: another one writes a backup there; name another file`,
+        )
       await handle.close()
       await rename(part, file)
       await syncDirectory(dirname(file))
@@ -38,8 +47,19 @@ export async function saveBackup(
       await handle.close()
     }
   } catch (error) {
-    await rm(part, { force: true })
+    if (made !== undefined && (await isStill(part, made))) await rm(part, { force: true })
     throw toFileError(error, part)
+  }
+}
+
+/** False: somebody else has made the file anew, or taken it away. */
+async function isStill(path: string, made: BigIntStats): Promise<boolean> {
+  try {
+    const { ino, dev } = await stat(path, { bigint: true })
+    return ino === made.ino && dev === made.dev
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
   }
 }
 

@@ -1,18 +1,21 @@
 // Events of a data directory that no node runs on. What is committed there is known up to a point; beyond it only the
 // cluster knows.
 import { join } from 'node:path'
-import { GlynError } from '../../core/errors.ts'
+import { GlynError, hasCode } from '../../core/errors.ts'
 import type { EventEnvelope } from '../../core/event.ts'
-import { toStoredEvents } from '../../core/record.ts'
+import { type StoredEvent, toStoredEvents } from '../../core/record.ts'
 import { replicaId } from '../../core/replica-id.ts'
 import { isSystemType } from '../../core/system-types.ts'
 import { parseToken } from '../../core/token.ts'
 import { emptyConfiguration } from '../../raft/configuration.ts'
 import type { Entry } from '../../raft/entry.ts'
+import { openRow } from '../../store/event-cipher.ts'
 import { toEventEnvelope } from '../../store/event-envelope.ts'
 import { hashEntry } from '../../store/hash-entry.ts'
 import { decodeRecord } from '../../store/record-codec.ts'
+import { hasKeyFiles } from '../../store/sqlite/key-files.ts'
 import { openStoppedStore, type StoppedStore } from '../../store/sqlite/open-stopped-store.ts'
+import { openSqliteKeyReader, type SqliteKeyReader } from '../../store/sqlite/sqlite-key-reader.ts'
 import type { RecoveredPartition } from '../../store/store.ts'
 import { peerIdSetting } from '../data-directory.ts'
 import { readClusterSettings } from '../node-settings.ts'
@@ -24,12 +27,18 @@ const pageBytes = 1024 * 1024
 
 /**
  * Throws ENTITY_NOT_FOUND for a directory without a database or a cluster, ALREADY_RUNNING, INVALID_ARGUMENT when
- * partitions rest on other nodes only, and STORE_CORRUPT while it is read.
+ * partitions rest on other nodes only, and STORE_CORRUPT and KEY_UNAVAILABLE while it is read.
  */
 export function openStoppedSource(directory: string): EventSource & { close(): void } {
   refuseHalfRestored(directory)
   const store = openStoppedStore(join(directory, 'glyn.db'))
+  let keys: SqliteKeyReader | undefined
+  const close = (): void => {
+    keys?.close()
+    store.close()
+  }
   try {
+    if (hasKeyFiles(directory)) keys = openSqliteKeyReader(directory)
     const settings = readClusterSettings(store)
     if (settings === undefined)
       throw new GlynError('ENTITY_NOT_FOUND', `${directory} belongs to no cluster yet: it has no events`)
@@ -40,9 +49,10 @@ export function openStoppedSource(directory: string): EventSource & { close(): v
       const text = `${directory} holds no replica of partition ${missing.join(', ')}; export from a running node, which reads the others' too`
       throw new GlynError('INVALID_ARGUMENT', text, { details: { missing } })
     }
+    const open = openerOf(keys)
     const self = replicaId({ peerId: store.settings().get(peerIdSetting) ?? '', storageId: store.storageId })
     const ends = new Map([...replicas].map(([partition, replica]) => [partition, committedOf(replica, self)]))
-    const open = partitions.filter(
+    const uncertain = partitions.filter(
       partition => (replicas.get(partition)?.lastIndex ?? 0) > (ends.get(partition) ?? 0),
     )
     return {
@@ -54,23 +64,23 @@ export function openStoppedSource(directory: string): EventSource & { close(): v
         const after = parseToken(from)
         for (const partition of partitions) {
           const range = { after: after.get(partition) ?? 0, through: ends.get(partition) ?? 0 }
-          for (const event of eventsOf(store, partition, range)) {
+          for (const event of eventsOf({ store, open }, partition, range)) {
             if (signal.aborted) return
             if (types === null || types.includes(event.aggregate.type)) yield event
           }
         }
       },
       remarks: () =>
-        open.length === 0
+        uncertain.length === 0
           ? []
           : [
-              `partition ${open.join(', ')}: the last entries here are not known to be committed, and are left out; ` +
+              `partition ${uncertain.join(', ')}: the last entries here are not known to be committed, and are left out; ` +
                 'start the nodes and export from one of them to have everything',
             ],
-      close: () => store.close(),
+      close,
     }
   } catch (error) {
-    store.close()
+    close()
     throw error
   }
 }
@@ -81,9 +91,23 @@ function committedOf({ configurations, lastIndex, hardState }: RecoveredPartitio
   return voters.length === 1 && voters[0] === self ? lastIndex : hardState.commit
 }
 
+/** As readers of a node get them. A node that does not run asks no other one for a key. */
+function openerOf(keys: SqliteKeyReader | undefined): (row: StoredEvent) => StoredEvent {
+  const here = { find: (id: string) => keys?.find(id) }
+  return row => {
+    try {
+      return openRow(here, row)
+    } catch (error) {
+      if (!hasCode(error, 'KEY_UNAVAILABLE')) throw error
+      const text = `${error.message}. Start it and export from it, so that other nodes are asked; or put keys.db and keys.bin back`
+      throw new GlynError('KEY_UNAVAILABLE', text, { cause: error, details: error.details })
+    }
+  }
+}
+
 /** Of users' aggregates. The hash chain is checked on the way; the entry before the first is trusted. */
 function* eventsOf(
-  store: StoppedStore,
+  { store, open }: { readonly store: StoppedStore; readonly open: (row: StoredEvent) => StoredEvent },
   partition: number,
   range: { readonly after: number; readonly through: number },
 ): Generator<EventEnvelope> {
@@ -98,7 +122,7 @@ function* eventsOf(
         throw corrupt(next, 'its content, or the entry before it, does not fit its hash')
       previous = entry.hash
       next += 1
-      yield* eventsIn(partition, entry)
+      yield* rowsIn(partition, entry).map(row => toEventEnvelope(open(row)))
     }
   }
 
@@ -108,11 +132,11 @@ function* eventsOf(
   }
 }
 
-function eventsIn(partition: number, { kind, index, payload }: Entry): EventEnvelope[] {
+function rowsIn(partition: number, { kind, index, payload }: Entry): readonly StoredEvent[] {
   if (kind !== 'command') return []
   const record = decodeRecord(payload)
   if (isSystemType(record.aggregate.type)) return []
-  return toStoredEvents(record, { partition, index }).map(toEventEnvelope)
+  return toStoredEvents(record, { partition, index })
 }
 
 const isSame = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0

@@ -15,7 +15,7 @@ import { writeBackup } from '../../../src/node/moving/write-backup.ts'
 import { restoringName } from '../../../src/node/restoring.ts'
 import type { Entry } from '../../../src/raft/entry.ts'
 import { gather } from '../../support/gather.ts'
-import { counter } from '../memory-cluster.ts'
+import { counter, eventually } from '../memory-cluster.ts'
 import { added, type Draft, logOf, noop } from './some-log.ts'
 
 const signal = new AbortController().signal
@@ -128,6 +128,25 @@ t.test('what fails on the way is told to the reader, and leaves no file', async 
     message: /is there already/,
   })
   await t.rejects(verifyBackup(join(file, 'no')), { code: 'INVALID_ARGUMENT' })
+})
+
+t.test('of two that write the same file one ends, and what it leaves is whole', async t => {
+  const file = join(t.testdir(), 'x.backup')
+  const bytes = await bytesOf()
+  const gate = Promise.withResolvers<void>()
+  const slow = async function* (): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, 5000)
+    await gate.promise
+    yield bytes.subarray(5000)
+  }
+  const first = saveBackup(slow(), file, { signal })
+  const refused = t.rejects(first, { code: 'INVALID_ARGUMENT', message: /another one writes/ })
+  await eventually(() => existsSync(`${file}.part`), 'the first has begun')
+  await saveBackup(pieces(bytes), file, { signal })
+  gate.resolve()
+  await refused
+  t.match(await verifyBackup(file), { entries: 317 })
+  t.strictSame(readdirSync(join(file, '..')), ['x.backup'])
 })
 
 const restore = async (bytes: Buffer, directory: string) =>
