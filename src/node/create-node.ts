@@ -29,7 +29,7 @@ import type { NodeApi, NodeStatus } from './node-api.ts'
 import { openingFeed } from './node-erasure.ts'
 import { createNodeInspection } from './node-inspection.ts'
 import type { CompleteNodeOptions, NodeOptions } from './node-options.ts'
-import { assembleNode, type NodeParts, newClusterId } from './node-parts.ts'
+import { assembleNode, type NodeParts } from './node-parts.ts'
 import { startQueries } from './node-queries.ts'
 import {
   readClusterSettings,
@@ -107,8 +107,9 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
     checkStoreMode(options, settings, shared)
     const removedFrom = readRemoval(store)
     if (removedFrom !== undefined) throw removedError(directory.identity.peerId, removedFrom)
-    const { gate, mode, connect, knowHeads } = startShared({
+    const { gate, mode, connect, claim, knowHeads } = startShared({
       shared,
+      store,
       clock,
       log,
       onProgress: options.onProgress,
@@ -165,7 +166,7 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
       )
       await connect(settings)
     } else if (settings === undefined) {
-      settings = await formCluster(assembled, newClusterId(), { ...options, storeMode: mode })
+      settings = await formCluster(assembled, claim, { ...options, storeMode: mode })
     } else {
       options.onProgress?.(`coming back to cluster ${settings.clusterId}`)
       assembled.membership.learn(readContacts(store))
@@ -256,7 +257,8 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
     if (wrapper !== undefined) {
       const { router, host, remote, sharedFeed, engine, feed, erasure } = assembled
       const append = appender.append
-      const facts = { scope: options.scope, partitions, router, host, remote, append }
+      const { clusterId } = clusterSettings
+      const facts = { clusterId, scope: options.scope, partitions, router, host, remote, append }
       const detach = attachNode(
         wrapper,
         gate !== undefined && sharedFeed !== undefined

@@ -21,7 +21,7 @@ export type EntryOptions = Pick<
 
 export async function formCluster(
   parts: NodeParts,
-  clusterId: string,
+  chooseId: () => Promise<string>,
   options: EntryOptions,
 ): Promise<ClusterSettings> {
   const { topic, scope, partitions, replicas } = options
@@ -32,6 +32,7 @@ export async function formCluster(
     )
   }
   const { storeMode } = options
+  const clusterId = await chooseId()
   const settings: ClusterSettings = {
     ...{ clusterId, topic, scope, partitions, replicas },
     ...(storeMode === undefined ? {} : { store: storeMode }),

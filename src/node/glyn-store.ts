@@ -59,6 +59,7 @@ export function glynStore(
     queries,
     location: `glyn over ${'location' in inner ? inner.location : (inner.path ?? 'memory')}`,
     open: async binding => await node().open(binding),
+    cluster: async claim => await node().cluster(claim),
     append: async (appends, options) => await node().append(appends, options),
     readStream: async (aggregate, range) => await node().readStream(aggregate, range),
     sequences: async aggregates => await node().sequences(aggregates),

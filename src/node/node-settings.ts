@@ -7,6 +7,7 @@ const contactsSetting = 'contacts'
 const listenSetting = 'listen'
 const historySetting = 'history'
 const removedSetting = 'removed'
+const formingSetting = 'forming'
 
 /** Undefined for a node that belongs to no cluster yet. */
 export function readClusterSettings(store: Pick<LocalStore, 'settings'>): ClusterSettings | undefined {
@@ -27,6 +28,15 @@ export async function writeClusterSettings(
   const rows = { ...clusterSettingsRow(settings), [contactsSetting]: JSON.stringify(nodes) }
   await store.write({ partitions: [], snapshots: [], settings: rows })
 }
+
+/** Before a shared store is claimed: a start that is cut off after that finds that the claim was its own. */
+export async function rememberForming(store: LocalStore, clusterId: string): Promise<void> {
+  await store.write({ partitions: [], snapshots: [], settings: { [formingSetting]: clusterId } })
+}
+
+/** The cluster that this node formed, or was about to form, on a shared store. */
+export const readForming = (store: Pick<LocalStore, 'settings'>): string | undefined =>
+  store.settings().get(formingSetting)
 
 /** The members at the time when this node joined. */
 export function readContacts(store: LocalStore): readonly ClusterNode[] {

@@ -6,7 +6,11 @@ import type { Log } from '../core/log.ts'
 import type { AggregateBinding } from '../partition/aggregate-host.ts'
 import type { SharedFeed } from '../pubsub/shared-feed.ts'
 import type { SharedStore } from '../store/shared-store.ts'
+import type { LocalStore } from '../store/store.ts'
 import type { CompleteNodeOptions } from './node-options.ts'
+import { newClusterId } from './node-parts.ts'
+import { readForming, rememberForming } from './node-settings.ts'
+import { checkBelongs, checkUnclaimed } from './shared-claim.ts'
 import { createStoreGate, type StoreGate } from './store-gate.ts'
 
 export interface SharedStart {
@@ -14,8 +18,18 @@ export interface SharedStart {
   readonly gate: StoreGate | undefined
   /** Part of the settings of the cluster. */
   readonly mode: 'shared' | undefined
-  /** Waits until the store can be used. Throws UNAVAILABLE after a minute, and CLUSTER_MISMATCH for the store of others. */
-  connect(settings: Pick<ClusterSettings, 'scope' | 'partitions'>): Promise<void>
+  /**
+   * Waits until the store can be used. Without a cluster id this node is about to form one. Throws UNAVAILABLE after a minute,
+   * and CLUSTER_MISMATCH for the store of others.
+   */
+  connect(
+    settings: Pick<ClusterSettings, 'scope' | 'partitions'> & Partial<Pick<ClusterSettings, 'clusterId'>>,
+  ): Promise<void>
+  /**
+   * The id for a new cluster, which the store belongs to from now on. Throws CLUSTER_MISMATCH when another one was faster,
+   * UNAVAILABLE after a minute.
+   */
+  claim(): Promise<string>
   /**
    * Waits until this node knows how far the store is: before that, `now` would be the beginning. Throws UNAVAILABLE after
    * a minute. At once where events rest on the nodes.
@@ -28,17 +42,27 @@ const askAgainMs = 200
 
 export function startShared(init: {
   readonly shared: SharedStore | undefined
+  /** What this node remembers. */
+  readonly store: LocalStore
   readonly clock: Clock
   readonly log: Log
   readonly onProgress: ((text: string) => void) | undefined
   readonly signal: AbortSignal
 }): SharedStart {
-  const { shared, clock, log, onProgress, signal } = init
+  const { shared, store, clock, log, onProgress, signal } = init
   if (shared === undefined) {
     const nothing = (): Promise<void> => Promise.resolve()
-    return { gate: undefined, mode: undefined, connect: nothing, knowHeads: nothing }
+    return {
+      gate: undefined,
+      mode: undefined,
+      connect: nothing,
+      claim: async () => newClusterId(),
+      knowHeads: nothing,
+    }
   }
   const gate = createStoreGate({ store: shared, clock })
+  /** The store belongs to it already, when this node connects: it formed that cluster, or was cut off while it did. */
+  let resumed: string | undefined
   const tell = (text: string): void => {
     if (onProgress === undefined) log.warn({}, `node: ${text}`)
     else onProgress(text)
@@ -46,7 +70,28 @@ export function startShared(init: {
   return {
     gate,
     mode: 'shared',
-    connect: ({ scope, partitions }) => gate.connect({ scope, partitions }, { signal, onProgress: tell }),
+    connect({ scope, partitions, clusterId }) {
+      const check =
+        clusterId === undefined ? checkUnclaimed(shared, readForming(store)) : checkBelongs(shared, clusterId)
+      return gate.connect(
+        { scope, partitions },
+        {
+          signal,
+          onProgress: tell,
+          check(found) {
+            check(found)
+            resumed = found ?? undefined
+          },
+        },
+      )
+    },
+    async claim() {
+      // Only the store on which an earlier start was cut off may have its id: two stores of one id could not be told apart.
+      const clusterId = resumed ?? newClusterId()
+      if (resumed === undefined) await rememberForming(store, clusterId)
+      await gate.claim(clusterId, { signal, onProgress: tell, check: checkUnclaimed(shared, clusterId) })
+      return clusterId
+    },
     async knowHeads(feed) {
       const deadline = clock.now() + headsMsMax
       for (let attempt = 1; feed !== undefined; attempt += 1) {

@@ -38,6 +38,7 @@ const isLocalChoice = (store: InnerStore): store is LocalStoreChoice =>
 
 const sharedMethods = [
   'open',
+  'cluster',
   'append',
   'readStream',
   'sequences',

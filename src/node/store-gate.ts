@@ -12,13 +12,26 @@ const retryMsMax = 2000
 /** A failure that is followed by no success for so long is a problem. */
 const troubleMs = 2000
 
+interface Waiting {
+  readonly signal: AbortSignal
+  readonly onProgress: (text: string) => void
+}
+
 export interface StoreGate {
   /** What the parts of the node use. Throws UNAVAILABLE before it is connected. */
   readonly store: SharedStore
-  /** Waits for the store. Throws UNAVAILABLE after a minute, CLUSTER_MISMATCH, and what else the store throws. */
+  /**
+   * Waits for the store, and lets `check` judge which cluster it belongs to before anything passes. Throws UNAVAILABLE after
+   * a minute, CLUSTER_MISMATCH, what `check` throws, and what else the store throws.
+   */
   connect(
     binding: StoreBinding,
-    options: { readonly signal: AbortSignal; readonly onProgress: (text: string) => void },
+    options: Waiting & { readonly check: (cluster: string | null) => void },
+  ): Promise<void>
+  /** Claims the store for a cluster, and lets `check` judge the outcome. Waits and throws as `connect`. */
+  claim(
+    cluster: string,
+    options: Waiting & { readonly check: (cluster: string | null) => void },
   ): Promise<void>
   /** That the store cannot be reached, in words; null when all is well. */
   problem(): string | null
@@ -94,10 +107,34 @@ export function createStoreGate(init: {
     return Promise.reject(new GlynError('UNAVAILABLE', `store ${location} is not connected yet`))
   }
 
+  /** Again and again while the store cannot be reached. The work must be one that may be repeated. */
+  async function persist<T>(work: () => Promise<T>, { signal, onProgress }: Waiting): Promise<T> {
+    const connectMs = init.connectMs ?? connectMsMax
+    const deadline = clock.now() + connectMs
+    for (let attempt = 1; ; attempt += 1) {
+      signal.throwIfAborted()
+      const left = deadline - clock.now()
+      try {
+        const timeoutMs = Math.max(1, Math.min(left, callMsMax))
+        return await call(work, { timeoutMs, caller: signal })
+      } catch (error) {
+        if (!hasCode(error, 'UNAVAILABLE')) throw error
+        if (clock.now() >= deadline) {
+          const text = `the store could not be reached within ${connectMs} ms: ${error.message}`
+          throw new GlynError('UNAVAILABLE', text, { cause: error })
+        }
+        onProgress(`waiting for the store, attempt ${attempt}: ${error.message}`)
+      }
+      const delayMs = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(attempt - 1, 8), deadline - clock.now())
+      await new Promise<void>(resolve => clock.after(Math.max(1, delayMs), resolve))
+    }
+  }
+
   return {
     store: {
       location,
       open: binding => store.open(binding),
+      cluster: claim => open(() => store.cluster(claim)),
       append: (appends, options) =>
         open(signal => store.append(appends, { ...options, signal }), options?.signal),
       readStream: (aggregate, range) => open(() => store.readStream(aggregate, range)),
@@ -111,32 +148,16 @@ export function createStoreGate(init: {
       statistics: () => open(() => store.statistics()),
       close: () => store.close(),
     },
-    async connect(binding, { signal, onProgress }) {
-      const connectMs = init.connectMs ?? connectMsMax
-      const deadline = clock.now() + connectMs
-      for (let attempt = 1; ; attempt += 1) {
-        signal.throwIfAborted()
-        const left = deadline - clock.now()
-        try {
-          const timeoutMs = Math.max(1, Math.min(left, callMsMax))
-          await call(() => store.open(binding), { timeoutMs, caller: signal })
-          isConnected = true
-          return
-        } catch (error) {
-          if (!hasCode(error, 'UNAVAILABLE')) throw error
-          if (clock.now() >= deadline) {
-            const text = `the store could not be reached within ${connectMs} ms: ${error.message}`
-            throw new GlynError('UNAVAILABLE', text, { cause: error })
-          }
-          onProgress(`waiting for the store, attempt ${attempt}: ${error.message}`)
-        }
-        const delayMs = Math.min(
-          retryMsMax,
-          retryMsMin * 2 ** Math.min(attempt - 1, 8),
-          deadline - clock.now(),
-        )
-        await new Promise<void>(resolve => clock.after(Math.max(1, delayMs), resolve))
+    async connect(binding, { check, ...waiting }) {
+      const work = async (): Promise<string | null> => {
+        await store.open(binding)
+        return await store.cluster()
       }
+      check(await persist(work, waiting))
+      isConnected = true
+    },
+    async claim(cluster, { check, ...waiting }) {
+      check(await persist(() => store.cluster(cluster), waiting))
     },
     problem() {
       if (failing === undefined || clock.now() - failing.sinceMs < troubleMs) return null

@@ -18,6 +18,8 @@ import { collectPages, type RemoteAggregates, readPage } from './remote-aggregat
 const timeoutMs = 10_000
 
 export interface StoreOfNodeInit {
+  /** The cluster of the node has claimed the store already, whoever else would. */
+  readonly clusterId: string
   readonly scope: string
   readonly partitions: number
   readonly router: Router
@@ -71,6 +73,7 @@ export function sharedStoreOfNode(
   const append = throughLeaders(init)
   return {
     open: bindingCheck(init),
+    cluster: async () => init.clusterId,
     async append(appends, { isAtomic = false, signal } = {}) {
       checkPartitions(appends, partitions)
       if (!isAtomic) return await append(appends, signal)
@@ -135,6 +138,7 @@ export function replicatedStoreOfNode(
       .filter(found => !isSystemType(found.type))
   return {
     open: bindingCheck(init),
+    cluster: async () => init.clusterId,
     async append(appends, { isAtomic = false, signal } = {}) {
       checkPartitions(appends, partitions)
       if (!isAtomic) return await append(appends, signal)

@@ -74,6 +74,12 @@ export interface SharedStore {
   /** Connects and brings the schema up to date. Idempotent. Throws CLUSTER_MISMATCH when the store is bound to something else. */
   open(binding: StoreBinding): Promise<void>
   /**
+   * The id of the cluster whose history this is; null while none has claimed it. With `claim`, 1 to 256 bytes: a store that
+   * has no cluster is that cluster's from now on, for ever. The answer is the one that it belongs to then: of many that claim it at once
+   * one wins, and all are told its id. Linearizable, and durable before it resolves. What an unclaimed store holds stays.
+   */
+  cluster(claim?: string): Promise<string | null>
+  /**
    * One result for each append, in order. Appends of one call for the same aggregate are made in their order, each on top
    * of the one before. Each is atomic by itself unless `isAtomic`. Resolves when what was appended is durable.
    */

@@ -9,8 +9,9 @@ import { checkClaim, sharedStoreClaims } from '../../src/testing/index.ts'
 
 const timing = { tickMs: 20, electionTicks: 10, heartbeatTicks: 1 }
 
-/** A glynStore is not closed, its node is; and what goes through leaders is read back as JSON, and ordered by them. */
+/** A glynStore is not closed, its node is, and whose cluster has claimed it; and what goes through leaders is read back as JSON, and ordered by them. */
 const notOfNodes = [
+  'a store belongs to the first cluster that claims it, for ever',
   'close is idempotent, waits for what is under way, and refuses what comes later',
   'one call may hold many appends over all partitions, and none',
   'data and metadata come back as the same text, character for character',

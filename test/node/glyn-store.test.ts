@@ -144,7 +144,7 @@ t.test('what does not go together is refused', async t => {
   )
   await refused(
     { topic: 'a', dataDirectory: null, store: { location: 'x', append() {} } },
-    /store lacks open, readStream/,
+    /store lacks open, cluster, readStream/,
   )
   const person = {
     type: 'person',

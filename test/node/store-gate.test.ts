@@ -18,7 +18,7 @@ async function hanging() {
   const gate = createStoreGate({ store, clock: systemClock })
   await gate.connect(
     { scope: 'test', partitions: 1 },
-    { signal: new AbortController().signal, onProgress: () => {} },
+    { signal: new AbortController().signal, onProgress: () => {}, check: () => {} },
   )
   return { gate, given }
 }

@@ -80,6 +80,44 @@ export const brokenStores: readonly BrokenStore[] = [
     make: store => ({ open: () => store.open({ scope: 'conformance', partitions: 4 }) }),
   },
   {
+    mistake: 'the last cluster that claims the store has it',
+    claim: /belongs to the first cluster/,
+    says: /write it only where there is none/,
+    make: (_store, memory) => ({
+      async cluster(claim) {
+        memory.cluster = claim ?? memory.cluster
+        return memory.cluster
+      },
+    }),
+  },
+  {
+    mistake: 'of many claims at once each is told that it has won',
+    claim: /belongs to the first cluster/,
+    says: /in one step/,
+    make: (_store, memory) => ({
+      async cluster(claim) {
+        const found = memory.cluster
+        await turn()
+        if (found === null && claim !== undefined) memory.cluster = claim
+        return found ?? claim ?? null
+      },
+    }),
+  },
+  {
+    mistake: 'the claim is forgotten with the store object',
+    claim: /belongs to the first cluster/,
+    says: /keep the id with the data/,
+    make() {
+      let cluster: string | null = null
+      return {
+        async cluster(claim) {
+          cluster ??= claim ?? null
+          return cluster
+        },
+      }
+    },
+  },
+  {
     mistake: 'close() does not refuse later calls',
     claim: /close is idempotent/,
     says: /after close\(\) every call fails with SHUTTING_DOWN/,

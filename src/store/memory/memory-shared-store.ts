@@ -15,6 +15,8 @@ interface Stream {
 /** What stores in memory share. Made by {@link createSharedMemory}; its content is theirs. */
 export interface SharedMemory {
   binding: StoreBinding | null
+  /** The one that has claimed it. */
+  cluster: string | null
   readonly streams: Map<string, Stream>
   /** The entry of index n is at n - 1. */
   readonly logs: Map<number, (readonly StoredEvent[])[]>
@@ -23,7 +25,14 @@ export interface SharedMemory {
 }
 
 export function createSharedMemory(): SharedMemory {
-  return { binding: null, streams: new Map(), logs: new Map(), snapshots: new Map(), events: 0 }
+  return {
+    binding: null,
+    cluster: null,
+    streams: new Map(),
+    logs: new Map(),
+    snapshots: new Map(),
+    events: 0,
+  }
 }
 
 /** Each node has a store of its own, which it opens and closes; those with the same `memory` have the same history. */
@@ -93,6 +102,11 @@ export function createMemorySharedStore(options: { readonly memory?: SharedMemor
         )
       }
       state = 'open'
+    },
+    async cluster(claim) {
+      bound()
+      memory.cluster ??= claim ?? null
+      return memory.cluster
     },
     async append(appends, { isAtomic = false, signal } = {}) {
       checkAppends(appends, bound().partitions)

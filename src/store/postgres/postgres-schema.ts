@@ -20,7 +20,8 @@ const firstFormat = (schema: string): readonly string[] => [
     id integer primary key check (id = 1),
     format integer not null,
     scope text not null,
-    partitions integer not null
+    partitions integer not null,
+    cluster_id text
   )`,
   `create table ${schema}.partitions (
     partition integer primary key,

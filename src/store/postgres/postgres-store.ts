@@ -3,6 +3,7 @@ import { GlynError } from '../../core/errors.ts'
 import { checkAppends } from '../check-append.ts'
 import type { SharedStore, StoreBinding } from '../shared-store.ts'
 import { createAppendQueue } from './append-queue.ts'
+import { clusterOf } from './cluster-of.ts'
 import { createConnections, type Session } from './connections.ts'
 import { readSequences } from './judge-appends.ts'
 import { checkPostgresOptions, type PostgresOptions } from './postgres-options.ts'
@@ -52,6 +53,8 @@ export function createPostgresStore(
       await openSchema(connections, { schema, binding: { scope, partitions }, migrations })
       binding = { scope, partitions }
     },
+    // Claimed twice by one cluster is claimed once: it may be repeated.
+    cluster: claim => read(session => clusterOf(session, { schema, claim: claim ?? null })),
     async append(appends, { isAtomic = false, signal } = {}) {
       checkAppends(appends, bound().partitions)
       signal?.throwIfAborted()

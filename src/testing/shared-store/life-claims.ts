@@ -61,6 +61,33 @@ export const lifeClaims: readonly SharedStoreClaim[] = [
     },
   },
   {
+    name: 'a store belongs to the first cluster that claims it, for ever',
+    async check({ open }) {
+      const store = await open()
+      const told = async (did: string, expected: unknown, call: () => Promise<unknown>): Promise<void> =>
+        expectEqual({
+          did,
+          expected,
+          came: await call(),
+          advice:
+            'keep the id with the data: write it only where there is none, in one step, and answer with the one that is there then; null when there is none',
+        })
+      await told('cluster() of a store that nobody has claimed', null, () => store.cluster())
+      const ids = Array.from({ length: 6 }, (_, number) => `cluster-${number}`)
+      const stores = await Promise.all(ids.map(() => open()))
+      const answers = await Promise.all(stores.map((other, number) => other.cluster(ids[number])))
+      const winner = answers.find(id => id !== null && ids.includes(id)) ?? ids[0]
+      const all = ids.map(() => winner)
+      await told('six store objects, each claims for another cluster at once', all, async () => answers)
+      await told('cluster("late") after that', winner, () => store.cluster('late'))
+      await told('cluster() of another object after that', winner, async () => (await open()).cluster())
+      await Promise.all([store, ...stores].map(other => other.close()))
+      await told('all were closed, a new one is opened: cluster()', winner, async () =>
+        (await open()).cluster(),
+      )
+    },
+  },
+  {
     name: 'many that open at once all succeed',
     async check({ open }) {
       const stores = await Promise.all(Array.from({ length: 6 }, () => open()))
@@ -122,6 +149,7 @@ export const lifeClaims: readonly SharedStoreClaim[] = [
       })
       const advice = 'after close() every call fails with SHUTTING_DOWN'
       for (const [did, call] of [
+        ['cluster', () => store.cluster()],
         ['append', () => store.append([appendTo('b', 0, 'c')])],
         ['readStream', () => store.readStream(key('a1'), { fromSequence: 1, limit: 1 })],
         ['sequences', () => store.sequences([key('a1')])],

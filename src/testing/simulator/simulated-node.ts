@@ -196,7 +196,7 @@ export function createSimulatedNode(
         writeClusterSettings(store, found, nodes),
       )
     } else if (settings === undefined) {
-      settings = await formCluster(assembled, `cluster-of-${peerId}`, options)
+      settings = await formCluster(assembled, async () => `cluster-of-${peerId}`, options)
     } else {
       assembled.membership.learn(readContacts(store))
       assembled.membership.greet(bootstrap)
