@@ -254,14 +254,21 @@ export async function createNode(given: NodeOptions): Promise<GlynNode> {
     const counts = createCallCounts()
 
     if (wrapper !== undefined) {
-      const { router, host, remote, sharedFeed, engine, feed } = assembled
+      const { router, host, remote, sharedFeed, engine, feed, erasure } = assembled
       const append = appender.append
       const facts = { scope: options.scope, partitions, router, host, remote, append }
       const detach = attachNode(
         wrapper,
         gate !== undefined && sharedFeed !== undefined
           ? sharedStoreOfNode({ ...facts, store: gate.store, feed: sharedFeed })
-          : replicatedStoreOfNode({ ...facts, store, engine, feed }),
+          : replicatedStoreOfNode({
+              ...facts,
+              store,
+              engine,
+              feed: openingFeed(feed, erasure.cipher),
+              cipher: erasure.cipher,
+              hasSubjects: type => loaded.bindings.get(type)?.definition.subject !== undefined,
+            }),
       )
       closers.push(detach)
     }

@@ -9,6 +9,7 @@ import type { SharedFeed } from '../pubsub/shared-feed.ts'
 import type { Router } from '../registry/router.ts'
 import type { Append, AppendResult, SharedStore } from '../store/shared-store.ts'
 import type { LocalStore } from '../store/store.ts'
+import type { SubjectCipher } from '../store/subject-cipher.ts'
 import { prepareAppend } from './appender.ts'
 import type { StoreOfNode } from './glyn-store.ts'
 import type { GivenAppend, GivenAppendResult } from './node-api.ts'
@@ -98,8 +99,12 @@ export function sharedStoreOfNode(
 export function replicatedStoreOfNode(
   init: StoreOfNodeInit & {
     readonly store: LocalStore
+    /** Whose events are opened. */
     readonly feed: Feed
     readonly engine: RaftEngine
+    readonly cipher: Pick<SubjectCipher, 'openState'>
+    /** Its states may be about subjects. */
+    readonly hasSubjects: (type: string) => boolean
   },
 ): StoreOfNode {
   const { store, feed, engine, partitions, router, host, remote } = init
@@ -178,11 +183,14 @@ export function replicatedStoreOfNode(
       const found = store.latestSnapshot(aggregate)
       if (found === undefined) return Promise.resolve(undefined)
       const { index: _index, partition: _partition, ...snapshot } = found
-      return Promise.resolve(snapshot)
+      const opened = init.cipher.openState(snapshot.state, snapshot)
+      return Promise.resolve(opened === undefined ? undefined : { ...snapshot, state: opened.state })
     },
     async writeSnapshots(snapshots) {
       for (const snapshot of snapshots) {
         const { aggregate, sequence } = snapshot
+        // Nobody says here with which keys it was made, and in the clear it would outlive them.
+        if (init.hasSubjects(aggregate.type)) continue
         const partition = partitionOf(aggregate, partitions)
         const range = { partition, fromSequence: sequence, limit: 1 }
         const [last] = store.readAggregate(aggregate, { ...range, throughIndex: commitIndexOf(partition) })

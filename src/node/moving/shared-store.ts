@@ -4,10 +4,10 @@ import { partitionOf } from '../../core/partition-of.ts'
 import { isSystemType } from '../../core/system-types.ts'
 import { parseToken } from '../../core/token.ts'
 import { toEventEnvelope } from '../../store/event-envelope.ts'
-import { postgresStore } from '../../store/postgres/postgres-store.ts'
 import type { SharedStore, StoreBinding } from '../../store/shared-store.ts'
 import { checkAppend } from '../check-append.ts'
 import { nodeDefaults } from '../node-options.ts'
+import { storeFromText } from '../store-from-text.ts'
 import type { EventSource } from './event-source.ts'
 import type { ImportTarget } from './run-import.ts'
 
@@ -27,7 +27,8 @@ export async function openSharedPlace(url: string, wanted: Partial<StoreBinding>
   if (!/^postgres(ql)?:\/\//.test(url))
     throw new GlynError(
       'INVALID_ARGUMENT',
-      `the store is ${JSON.stringify(url.slice(0, 20))}; allowed: postgres://user@host/database`,
+      // Not even its beginning is shown: it may hold a password.
+      'the store is of no known kind; allowed: postgres://user@host/database',
     )
   const { scope, partitions } = nodeDefaults
   const binding = { scope, partitions, ...wanted }
@@ -45,7 +46,7 @@ export async function openSharedPlace(url: string, wanted: Partial<StoreBinding>
 }
 
 async function open(url: string, binding: StoreBinding): Promise<SharedPlace> {
-  const store = postgresStore({ connectionString: url })
+  const store = storeFromText(url)
   try {
     await store.open(binding)
     return { store, binding }
