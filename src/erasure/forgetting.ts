@@ -31,7 +31,9 @@ export interface MemberMemory {
   readonly error: string | null
 }
 
+/** What became of a subject, member by member. */
 export interface SubjectReport {
+  /** As it was given. */
   readonly subject: string
   /** Stands for the subject in the files of keys. */
   readonly reference: string
@@ -40,6 +42,7 @@ export interface SubjectReport {
   readonly members: readonly MemberMemory[]
 }
 
+/** How a subject is forgotten. */
 export interface ForgetOptions {
   /** How long to wait for members that do not confirm. Default 10 000. */
   readonly timeoutMs?: number

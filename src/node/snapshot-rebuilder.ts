@@ -42,6 +42,8 @@ interface Job {
   readonly promise: Promise<RebuiltSnapshot>
   /** How far the replay is. */
   readonly progress: { readonly sequence: number }
+  /** Monotonic; null while it runs. */
+  readonly ended: { readonly at: number | null }
 }
 
 interface Replayed {
@@ -68,6 +70,10 @@ export function createSnapshotRebuilder(init: {
 
   function begin(partition: number, aggregate: AggregateKey, binding: AggregateBinding): Job {
     const name = `${aggregate.type}\u0000${aggregate.id}`
+    // Forgotten when the next one begins: a timer for each would keep a closed node's process alive.
+    for (const [other, { ended }] of jobs) {
+      if (ended.at !== null && clock.now() - ended.at >= keptMs) jobs.delete(other)
+    }
     const known = jobs.get(name)
     if (known !== undefined) return known
     if (jobs.size >= jobsMax)
@@ -84,13 +90,13 @@ export function createSnapshotRebuilder(init: {
         progress.sequence = sequence
       },
     })
-    const job: Job = { promise, progress }
+    const ended: { at: number | null } = { at: null }
+    const job: Job = { promise, progress, ended }
     jobs.set(name, job)
-    const forget = (): void => void (jobs.get(name) === job && jobs.delete(name))
-    promise.then(
-      () => clock.after(keptMs, forget),
-      () => clock.after(keptMs, forget),
-    )
+    const end = (): void => {
+      ended.at = clock.now()
+    }
+    promise.then(end, end)
     return job
   }
 

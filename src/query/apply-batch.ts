@@ -44,7 +44,6 @@ function applyInTransaction(run: FullRun, batch: Batch): Applied {
   let failure: Applied['failure'] = null
   try {
     transaction.begin()
-    forgetParked(model, batch)
     const untilMs = budget.now() + budget.batchMs
     for (const group of groups) {
       const met = meetGroup(run, group)
@@ -57,6 +56,8 @@ function applyInTransaction(run: FullRun, batch: Batch): Applied {
       index = met.lastIndex
       if (failure !== null || budget.now() > untilMs) break
     }
+    // After what this batch itself has put aside: a node whose log is ahead of its keys could still open it.
+    forgetParked(model, batch)
     const isWhole = failure === null && (groups.length === 0 || index === groups.at(-1)?.lastIndex)
     if (isWhole) index = batch.throughIndex
     if (index > start) model.writeCheckpoint(batch.partition, index)

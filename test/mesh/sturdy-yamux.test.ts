@@ -1,7 +1,7 @@
 // Streams over our yamux: all bytes arrive, in both directions and beyond every window, and few frames say how far.
 import type { MultiaddrConnection, Stream, StreamMuxer } from '@libp2p/interface'
 import { multiaddrConnectionPair } from '@libp2p/utils'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { sturdyYamux } from '../../src/mesh/libp2p/sturdy-yamux.ts'
 
@@ -29,9 +29,12 @@ function sideOn(connection: MultiaddrConnection): Side {
   return { muxer, counts }
 }
 
-async function connected(): Promise<{ a: Side; b: Side; near: Stream; far: Stream }> {
+async function connected(t: Test): Promise<{ a: Side; b: Side; near: Stream; far: Stream }> {
   const [outbound, inbound] = multiaddrConnectionPair({ delay: 0 })
   const [a, b] = [sideOn(outbound), sideOn(inbound)]
+  t.teardown(() => {
+    for (const connection of [outbound, inbound]) connection.abort(new Error('the test has ended'))
+  })
   const incoming = new Promise<Stream>(resolve => {
     b.muxer.addEventListener('stream', ({ detail }) => resolve(detail), { once: true })
   })
@@ -61,7 +64,7 @@ function arrived(stream: Stream, bytesMin: number): Promise<number> {
 for (const bytes of [3 * kibibyte, 100 * kibibyte, 700 * kibibyte]) {
   const pieces = Math.ceil((6 * kibibyte * kibibyte) / bytes)
   t.test(`${pieces} frames of ${bytes} bytes in each direction`, async t => {
-    const { near, far } = await connected()
+    const { near, far } = await connected(t)
     const there = arrived(far, pieces * bytes)
     const back = arrived(near, pieces * bytes)
     await Promise.all([pour(near, pieces, bytes), pour(far, pieces, bytes)])
@@ -71,7 +74,7 @@ for (const bytes of [3 * kibibyte, 100 * kibibyte, 700 * kibibyte]) {
 }
 
 t.test('frames that come one by one are not answered one by one', async t => {
-  const { a, b, near, far } = await connected()
+  const { a, b, near, far } = await connected(t)
   far.addEventListener('message', () => void far.send(new Uint8Array(1000)))
   for (let number = 0; number < 600; number += 1) {
     const answer = arrived(near, 1)

@@ -10,6 +10,8 @@ export interface MemorySource extends EventSource {
       readonly id: string
       readonly type?: string
       readonly events: readonly (readonly [string, unknown])[]
+      /** Of the key that their data rest encrypted with. */
+      readonly key?: string
     },
   ): number
   /** Commits an entry without events. */
@@ -42,7 +44,7 @@ export function createMemorySource(localLog: LocalLog | null = null): MemorySour
   return {
     reads,
     failure: null,
-    append(partition, { id, type = 'bank_account', events }) {
+    append(partition, { id, type = 'bank_account', events, key }) {
       const log = logOf(partition)
       const index = log.length + 1
       const first = sequences.get(`${type}/${id}`) ?? 0
@@ -61,6 +63,7 @@ export function createMemorySource(localLog: LocalLog | null = null): MemorySour
           metadata: '{}',
           commandId: `command-${partition}-${index}`,
           timeMs: 1_700_000_000_000 + index,
+          ...(key === undefined ? {} : { key }),
         })),
       )
       advance()

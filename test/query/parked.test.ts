@@ -1,6 +1,7 @@
 // `onError: 'park'`: what fails for good is put aside with the checkpoint, what belongs behind it waits, the rest goes on.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import type { ParkedList, ParkedOutcome } from '../../src/query/parked-operations.ts'
 import { createMemorySource } from './memory-source.ts'
@@ -320,4 +321,21 @@ t.test('entries that the filter keeps out are not taken for the one that failed'
   t.match(await parking.parked(), { entries: [{ entry: '1:3', attempts: 1 }] })
   const told = parking.lines.filter(({ message }) => /is parked/.test(message)).map(({ message }) => message)
   t.strictSame(told, ['query count: 1:3 of bank_account bad is parked after 1 attempts: not thirteen'])
+})
+
+t.test('what is held in the same batch as it is forgotten is forgotten', async t => {
+  const parking = await withParking(t)
+  const { source, directory } = parking
+  source.append(1, { id: 'bad', events: [deposit(13)] })
+  for (let n = 0; n < 20; n += 1) source.append(1, { id: 'b', events: [deposit(1)] })
+  await isDone(parking)
+  // A node whose log is ahead of its keys can still open what is to be forgotten.
+  source.append(1, { id: 'bad', key: 'k', events: [['Noted', { amount: 0, text: 'secret' }]] })
+  source.append(1, { id: 'bad', events: [['glyn.Forgotten', { type: null, key: 'k' }]] })
+  await isDone(parking)
+  t.match(await parking.parked(), { counts: { failed: 1, held: 2 } })
+  const database = new Database(join(directory, 'data', 'queries', 'count.db'), { readonly: true })
+  const rows = JSON.stringify(database.prepare('select * from glyn_parked').all())
+  database.close()
+  t.notMatch(rows, /secret/)
 })
