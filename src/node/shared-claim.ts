@@ -11,7 +11,7 @@ export function checkBelongs({ location }: Located, clusterId: string): (found: 
     const whose = found === null ? 'belongs to no cluster yet' : `belongs to cluster ${found}`
     throw new GlynError(
       'CLUSTER_MISMATCH',
-      `store ${location}: it ${whose}, and this node to cluster ${clusterId}, whose events rest in another one; start it with the --store of its other nodes: the same database and ?schema=. If the history was moved here, docs/stores.md, "One cluster, one store", says how to hand a store over`,
+      `store ${location}: it ${whose}, and this node to cluster ${clusterId}, whose events rest in another one; start it with the --store of its other nodes: the same database and ?schema=`,
       { details: { found, wanted: clusterId } },
     )
   }
@@ -26,7 +26,7 @@ export function checkUnclaimed(
   forming: string | undefined,
 ): (found: string | null) => void {
   return found => {
-    return
+    if (found === null || found === forming) return
     throw new GlynError(
       'CLUSTER_MISMATCH',
       `store ${location}: it belongs to cluster ${found}, and this node, which has no --bootstrap and no data of that cluster, would form ${forming === undefined ? 'a new one' : `cluster ${forming}`}; join with --bootstrap, come back with the data directory, or take another --store or ?schema=. If all nodes of cluster ${found} are lost for good, docs/stores.md, "One cluster, one store", says how to hand the store over`,
