@@ -100,8 +100,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     changes: [
       {
         file: 'src/partition/aggregate-host.ts',
-        find: 'await barrier.pass(leadership)\n      const found',
-        replace: 'const found',
+        find: 'await barrier.pass(leadership)\n    const found = actorOf(leadership, aggregate, binding)',
+        replace: 'const found = actorOf(leadership, aggregate, binding)',
       },
     ],
   },
@@ -213,8 +213,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     changes: [
       {
         file: 'src/partition/aggregate-snapshot.ts',
-        find: 'function textOf({ key, committedState }: AggregateActor',
-        replace: 'function textOf({ key, proposedState: committedState }: AggregateActor',
+        find: 'function textOf({ key, committedState }: Snapped',
+        replace: 'function textOf({ key, proposedState: committedState }: Snapped',
       },
     ],
   },
