@@ -4,28 +4,9 @@ import { resolve } from 'node:path'
 import { type GlynError, hasCode } from '../core/errors.ts'
 import { type DoctorCheck, notOk, ok } from '../node/doctor-check.ts'
 import type { Io } from './io.ts'
-import { loadSettings, type SettingName } from './settings.ts'
+import { nodeSettingNames } from './node-setting-names.ts'
+import { loadSettings } from './settings.ts'
 import { sourcesOf } from './target.ts'
-
-/** Those of a node. */
-const names: readonly SettingName[] = [
-  'topic',
-  'scope',
-  'data-dir',
-  'store',
-  'listen',
-  'announce',
-  'bootstrap',
-  'partitions',
-  'replicas',
-  'role',
-  'http',
-  'http-token-file',
-  'secret-file',
-  'mdns',
-  'name',
-  'log-level',
-]
 
 interface Complaint {
   readonly key: string
@@ -45,7 +26,7 @@ export function checkSettings(
 } {
   const complaints: Complaint[] = []
   try {
-    loadSettings(names, sourcesOf(io, flags))
+    loadSettings(nodeSettingNames, sourcesOf(io, flags))
   } catch (error) {
     if (!hasCode(error, 'INVALID_CONFIGURATION')) throw error
     complaints.push(...complaintsOf(error).filter(({ value }) => value !== undefined))

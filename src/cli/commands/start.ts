@@ -9,6 +9,7 @@ import type { NodeApi } from '../../node/node-api.ts'
 import type { NodeOptions } from '../../node/node-options.ts'
 import { guardProcess } from '../guard-process.ts'
 import { type CommandContext, createPaint, type Io, writeJson, writeLine } from '../io.ts'
+import { nodeSettingNames } from '../node-setting-names.ts'
 import { type LoadedSettings, loadSettings } from '../settings.ts'
 import { createStderrLog } from '../stderr-log.ts'
 import { readSecret, readToken, sourcesOf } from '../target.ts'
@@ -27,26 +28,7 @@ A folder that belongs to a cluster comes back to it. Stop it with Ctrl-C or SIGT
 /** A terminal and npx may both pass on one Ctrl-C: what comes this soon is the same signal. */
 const sameSignalMs = 1000
 
-const settingNames = [
-  'topic',
-  'scope',
-  'data-dir',
-  'store',
-  'listen',
-  'announce',
-  'bootstrap',
-  'partitions',
-  'replicas',
-  'role',
-  'http',
-  'http-token-file',
-  'secret-file',
-  'mdns',
-  'name',
-  'log-level',
-] as const
-
-type StartSettings = LoadedSettings<(typeof settingNames)[number]>
+type StartSettings = LoadedSettings<(typeof nodeSettingNames)[number]>
 
 /** Where `start` gets its node from; tests give another one. */
 export type CreateNode = (options: NodeOptions) => Promise<NodeApi>
@@ -90,7 +72,7 @@ export function createStartCommand(
     .option('--json', 'the ready line as one JSON object')
     .addHelpText('after', examples)
     .action(async (flags: { readonly json?: boolean }) => {
-      const loaded = loadSettings(settingNames, sourcesOf(io, flags))
+      const loaded = loadSettings(nodeSettingNames, sourcesOf(io, flags))
       setExitCode(await runNode(io, { loaded, isJson: flags.json === true, createNode }))
     })
 }
