@@ -35,22 +35,12 @@ const notReplicated = [
   'of snapshots the one with the highest sequence is kept, of equals the last',
 ]
 
-/** On disks only some: each claim has a node of its own. */
-const onDisk = [
-  'an append that expects another sequence than the last is a conflict, and writes nothing',
-  'a command id that the aggregate has already is a duplicate, with the events it led to',
-  'of many calls with one command id one is written, the others are duplicates of it',
-  'readStream gives the range that was asked for',
-]
-
 for (const kind of ['shared', 'memory', 'sqlite'] as const) {
   const excluded = kind === 'shared' ? notOfNodes : notReplicated
-  const claims = sharedStoreClaims.filter(({ name }) =>
-    kind === 'sqlite' ? onDisk.includes(name) : !excluded.includes(name),
-  )
+  const claims = sharedStoreClaims.filter(({ name }) => !excluded.includes(name))
   t.test(`the claims about stores hold through a node over ${kind}`, async t => {
     const known = new Set(sharedStoreClaims.map(({ name }) => name))
-    for (const name of [...excluded, ...onDisk]) if (!known.has(name)) t.fail(`there is no claim: ${name}`)
+    for (const name of excluded) if (!known.has(name)) t.fail(`there is no claim: ${name}`)
     const nodes = new Map<string, Promise<{ readonly store: GlynStore; readonly node: NodeApi }>>()
     t.teardown(async () => {
       for (const running of nodes.values()) await (await running).node.close()
