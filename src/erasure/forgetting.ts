@@ -25,9 +25,9 @@ export interface MemberMemory {
   readonly state: 'forgotten' | 'remembers' | 'unknown'
   /** Keys of the subject, destroyed or not: one for each aggregate. Null when it did not answer. */
   readonly keys: number | null
-  /** Aggregates that it leads whose log does not say yet that they are forgotten. */
+  /** Aggregates that it leads whose log does not say yet that they are forgotten. Null when it did not answer when it was asked last. */
   readonly untold: number | null
-  /** Why it did not answer. */
+  /** Why it did not answer when it was asked last. */
   readonly error: string | null
 }
 
@@ -61,6 +61,17 @@ export interface Forgetting {
 }
 
 type Answer = Pick<MemberMemory, 'state' | 'keys' | 'untold'>
+
+/**
+ * Keys that are destroyed do not come back: who confirmed that, and does not answer when it is asked again, has forgotten.
+ * Whether the logs say so has to be asked.
+ */
+function keepConfirmation(confirmed: Map<string, MemberMemory>, answer: MemberMemory): MemberMemory {
+  const { peerId, state, error } = answer
+  if (state === 'forgotten') confirmed.set(peerId, answer)
+  const earlier = confirmed.get(peerId)
+  return state === 'unknown' && earlier !== undefined ? { ...earlier, untold: null, error } : answer
+}
 
 export function createForgetting(init: {
   readonly self: string
@@ -167,9 +178,11 @@ export function createForgetting(init: {
       }
       // Durable here first: from now on it spreads by itself, whatever becomes of this call.
       await forgetHere(reference)
+      const confirmed = new Map<string, MemberMemory>()
       for (;;) {
         const timeout = Math.min(5000, leftMs())
-        const found = await askAll(forgetMethod, reference, { timeoutMs: timeout, signal })
+        const answers = await askAll(forgetMethod, reference, { timeoutMs: timeout, signal })
+        const found = answers.map(answer => keepConfirmation(confirmed, answer))
         const said = report(subject, reference, found)
         if (said.complete || clock.now() + askAgainMs >= deadline) return said
         await new Promise<void>(resolve => void clock.after(askAgainMs, resolve))

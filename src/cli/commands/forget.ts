@@ -96,6 +96,7 @@ const stateInWords = ({ state }: MemberMemory): string =>
 
 function noteOf({ state, untold, error }: MemberMemory): string {
   if (state === 'unknown') return `forgets when it is back (${error ?? 'it did not answer'})`
+  if (error !== null) return `whether its logs say so is not known (${error})`
   if (untold !== null && untold > 0) return `${untold} aggregates whose log does not say so yet`
   return ''
 }
