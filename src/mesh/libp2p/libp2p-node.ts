@@ -6,11 +6,12 @@ import { type KadDHT, type KadDHTInit, kadDHT, passthroughMapper } from '@libp2p
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
 import { meshNames } from '../mesh.ts'
+import { noiseCipher } from './noise-cipher.ts'
 import { privateNetwork } from './private-network.ts'
 import { sturdyYamux } from './sturdy-yamux.ts'
+import { tcpInWholeWrites } from './whole-writes.ts'
 
 export interface MeshServices extends ServiceMap {
   readonly identify: Identify
@@ -35,6 +36,7 @@ export interface Libp2pNodeInit {
 }
 
 const mebibyte = 1024 * 1024
+const noBytes = new Uint8Array()
 
 /** Not started. */
 export function createLibp2pNode(init: Libp2pNodeInit): Promise<Libp2pNode> {
@@ -43,8 +45,8 @@ export function createLibp2pNode(init: Libp2pNodeInit): Promise<Libp2pNode> {
     start: false,
     privateKey,
     addresses: { listen: mode === 'client' ? [] : [...listen], announce: [...announce] },
-    transports: [tcp()],
-    connectionEncrypters: [noise()],
+    transports: [tcpInWholeWrites()],
+    connectionEncrypters: [noise({ crypto: noiseCipher })],
     streamMuxers: [
       // A paused stream must be able to hold what the peer may still send.
       sturdyYamux({
@@ -73,6 +75,10 @@ export function createLibp2pNode(init: Libp2pNodeInit): Promise<Libp2pNode> {
       ping: ping({ maxInboundStreams: 32, maxOutboundStreams: 64 }),
       pubsub: gossipsub({
         globalSignaturePolicy: 'StrictSign',
+        // Who has checked a message's signature does not check that of each copy that others forward. A message that was
+        // not found good is not remembered.
+        fastMsgIdFn: ({ from, seqno }) =>
+          Buffer.concat([from ?? noBytes, seqno ?? noBytes]).toString('latin1'),
         emitSelf: false,
         floodPublish: true,
         allowPublishToZeroTopicPeers: true,

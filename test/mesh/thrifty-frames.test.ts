@@ -1,0 +1,59 @@
+// What a frame costs on its way: one write to the socket, and a cipher whose key is prepared once. The bytes stay those
+// of noise.
+import { randomBytes } from 'node:crypto'
+import { Socket } from 'node:net'
+import { defaultCrypto } from '@libp2p/noise/crypto'
+import t from 'tap'
+import { Uint8ArrayList } from 'uint8arraylist'
+import { noiseCipher } from '../../src/mesh/libp2p/noise-cipher.ts'
+import { startCluster } from './libp2p-cluster.ts'
+import { until } from './real-clock.ts'
+
+t.test('what we seal others open, and what others seal we open', async t => {
+  const key = randomBytes(32)
+  const ad = new Uint8Array()
+  for (const length of [0, 1, 1199, 1200, 65_519]) {
+    const nonce = randomBytes(12)
+    const plain = randomBytes(length)
+    const middle = length >> 1
+    const inPieces = new Uint8ArrayList(plain.subarray(0, middle), plain.subarray(middle))
+    const ours = noiseCipher.chaCha20Poly1305Encrypt(inPieces, nonce, ad, key).subarray()
+    const theirs = defaultCrypto.chaCha20Poly1305Encrypt(plain, nonce, ad, key).subarray()
+    t.ok(Buffer.from(ours).equals(theirs), `${length} bytes: sealed the same`)
+    for (const sealed of [theirs, new Uint8ArrayList(theirs.subarray(0, 8), theirs.subarray(8))]) {
+      const opened = noiseCipher.chaCha20Poly1305Decrypt(sealed, nonce, ad, key).subarray()
+      t.ok(plain.equals(opened), 'and opened')
+    }
+    const damaged = Buffer.from(ours)
+    damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1
+    t.throws(() => noiseCipher.chaCha20Poly1305Decrypt(damaged, nonce, ad, key), 'a tag that does not fit')
+    t.throws(() => noiseCipher.chaCha20Poly1305Decrypt(ours, nonce, ad, randomBytes(32)), 'another key')
+  }
+})
+
+t.test('a frame is one write', async t => {
+  let received = 0
+  const [a, b] = await startCluster(t, 2, {}, mesh => {
+    mesh.handle('raft', () => {
+      received += 1
+    })
+  })
+  if (a === undefined || b === undefined) throw new Error('two meshes')
+  const frames = 200
+  const write = Socket.prototype.write
+  let writes = 0
+  t.teardown(() => {
+    Socket.prototype.write = write
+  })
+  Socket.prototype.write = function (this: Socket, ...args: Parameters<typeof write>) {
+    writes += 1
+    return write.apply(this, args)
+  } as typeof write
+  for (let frame = 1; frame <= frames; frame += 1) {
+    a.send(b.peerId, 'raft', new Uint8Array(100))
+    await until('it is there', () => received === frame)
+  }
+  Socket.prototype.write = write
+  // Pings and gossip go on meanwhile.
+  t.ok(writes >= frames && writes < 1.5 * frames, `${writes} writes for ${frames} frames`)
+})
