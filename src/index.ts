@@ -136,3 +136,4 @@ export type {
   SharedStore,
   StoreBinding,
 } from './store/shared-store.ts'
+export { sharedSqliteStore } from './store/sqlite/shared/shared-sqlite-store.ts'

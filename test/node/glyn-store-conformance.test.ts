@@ -5,6 +5,7 @@ import { type GlynStore, glynStore } from '../../src/node/glyn-store.ts'
 import { memoryStore, sqliteStore } from '../../src/node/inner-store.ts'
 import type { NodeApi } from '../../src/node/node-api.ts'
 import { createMemorySharedStore } from '../../src/store/memory/memory-shared-store.ts'
+import { sharedSqliteStore } from '../../src/store/sqlite/shared/shared-sqlite-store.ts'
 import { checkClaim, sharedStoreClaims } from '../../src/testing/index.ts'
 
 const timing = { tickMs: 20, electionTicks: 10, heartbeatTicks: 1 }
@@ -35,8 +36,9 @@ const notReplicated = [
   'of snapshots the one with the highest sequence is kept, of equals the last',
 ]
 
-for (const kind of ['shared', 'memory', 'sqlite'] as const) {
-  const excluded = kind === 'shared' ? notOfNodes : notReplicated
+for (const kind of ['shared memory', 'shared SQLite', 'memory', 'SQLite'] as const) {
+  const isShared = kind.startsWith('shared')
+  const excluded = isShared ? notOfNodes : notReplicated
   const claims = sharedStoreClaims.filter(({ name }) => !excluded.includes(name))
   t.test(`the claims about stores hold through a node over ${kind}`, async t => {
     const known = new Set(sharedStoreClaims.map(({ name }) => name))
@@ -46,14 +48,14 @@ for (const kind of ['shared', 'memory', 'sqlite'] as const) {
       for (const running of nodes.values()) await (await running).node.close()
     })
     const start = async (place: string) => {
-      const inner =
-        kind === 'shared'
-          ? createMemorySharedStore()
-          : kind === 'memory'
-            ? memoryStore()
-            : sqliteStore({ path: t.testdir({ [place]: {} }) })
+      const inner = {
+        'shared memory': () => createMemorySharedStore(),
+        'shared SQLite': () => sharedSqliteStore({ path: `${t.testdir({ [place]: {} })}/history.db` }),
+        memory: () => memoryStore(),
+        SQLite: () => sqliteStore({ path: t.testdir({ [place]: {} }) }),
+      }[kind]()
       const store = glynStore({ topic: 'events', scope: 'conformance' }, inner)
-      const own = kind === 'shared' ? { dataDirectory: null } : {}
+      const own = isShared ? { dataDirectory: null } : {}
       return { store, node: await createNode({ store, timing, partitions: 4, ...own }) }
     }
     for (const claim of claims) {

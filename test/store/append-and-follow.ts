@@ -1,14 +1,17 @@
-// A process that appends to a shared store in PostgreSQL and follows all its partitions, beside others that do the same.
+// A process that appends to a shared store, in PostgreSQL or in a SQLite file, and follows all its partitions, beside others that do the same.
 // Lines: `open`; `written` when its appends are done; then, told `end` on stdin, `saw <partition> <entries> <hash of all events>`.
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { writeSync } from 'node:fs'
 import { postgresStore } from '../../src/store/postgres/postgres-store.ts'
+import { sharedSqliteStore } from '../../src/store/sqlite/shared/shared-sqlite-store.ts'
 import { createRandom } from './random.ts'
 import { binding, deposit } from './shared-appends.ts'
 
-const [connectionString = '', name = '', calls = '0'] = process.argv.slice(2)
-const store = postgresStore({ connectionString, poolSize: 5 })
+const [place = '', name = '', calls = '0'] = process.argv.slice(2)
+const store = place.startsWith('postgres://')
+  ? postgresStore({ connectionString: place, poolSize: 5 })
+  : sharedSqliteStore({ path: place })
 await store.open(binding)
 const print = (line: string): void => void writeSync(1, `${line}\n`)
 print('open')
@@ -48,8 +51,8 @@ async function write(writer: number): Promise<void> {
       deposit(id, own.get(id) ?? 0, `${call}`, { events: 1 + Math.floor(random() * 3) }),
     )
     const results = await store.append(appends, { isAtomic: random() < 0.3 })
-    for (const [place, result] of results.entries()) {
-      const append = appends[place]
+    for (const [number, result] of results.entries()) {
+      const append = appends[number]
       if (append === undefined || result.type !== 'appended') throw new Error(JSON.stringify(result))
       own.set(append.aggregate.id, append.expectedSequence + append.events.length)
     }
@@ -58,12 +61,12 @@ async function write(writer: number): Promise<void> {
   }
 }
 
-const following = Promise.all(Array.from({ length: binding.partitions }, (_, place) => follow(place + 1)))
+const following = Promise.all(Array.from({ length: binding.partitions }, (_, number) => follow(number + 1)))
 await Promise.all([0, 1, 2].map(write))
 print('written')
 await once(process.stdin, 'data')
 isOver = true
-for (const [place, { entries, hash }] of (await following).entries())
-  print(`saw ${place + 1} ${entries} ${hash}`)
+for (const [number, { entries, hash }] of (await following).entries())
+  print(`saw ${number + 1} ${entries} ${hash}`)
 await store.close()
 process.stdin.destroy()
