@@ -6,6 +6,8 @@
 // biome-ignore-all lint/style/useTemplate: one syntax for all of the file, an old one.
 
 var fs = require('fs')
+var nodeModule = require('module')
+var os = require('os')
 var path = require('path')
 var url = require('url')
 
@@ -23,6 +25,7 @@ function isNewEnough(version) {
 }
 
 function run() {
+  keepCompiledCode()
   var source = path.join(root, 'src', 'cli', 'main.ts')
   // Node strips types from our source in a checkout, and refuses to below node_modules.
   var isCheckout = root.split(path.sep).indexOf('node_modules') === -1 && fs.existsSync(source)
@@ -33,6 +36,25 @@ function run() {
       process.stderr.write('glyn-node could not start: ' + ((error && error.stack) || error) + '\n')
       process.exit(1)
     })
+}
+
+/**
+ * What was compiled is kept in the cache folder of the user, and the next start takes half the time. Where there is none, or it
+ * cannot be written, all is compiled each time. NODE_COMPILE_CACHE names another folder, NODE_DISABLE_COMPILE_CACHE=1 ends it.
+ */
+function keepCompiledCode() {
+  var cache, folder
+  try {
+    cache = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache')
+    folder = path.join(cache, 'glyn-node')
+    // Step by step: what Node itself would do here does not end where a folder can never be made, as under /proc.
+    ;[cache, folder].forEach(place => {
+      if (!fs.existsSync(place)) fs.mkdirSync(place)
+    })
+    nodeModule.enableCompileCache(folder)
+  } catch (_cannotBeKept) {
+    // No home, a read-only one, or another process was faster: it is compiled as it always was.
+  }
 }
 
 /** The npm package `node` beside us, if there is one: `npm ci` in a checkout installs it. */

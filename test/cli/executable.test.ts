@@ -1,6 +1,6 @@
 // bin/glyn-node.js under a Node that is too old: it says so, or goes on with the newer one beside it.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { copyFile, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -23,6 +23,23 @@ t.test('the executable prints the version', async t => {
   const { status, stdout } = spawnSync(process.execPath, [executable, '--version'])
   t.equal(status, 0)
   t.match(stdout.toString(), /^\d+\.\d+\.\d+\n$/)
+})
+
+t.test('what was compiled is kept for the next start, where that is possible', async t => {
+  const folder = await createFolder(t)
+  const { NODE_COMPILE_CACHE: _, ...environment } = process.env
+  const versionWith = (cache: string) =>
+    spawnSync(process.execPath, [executable, '--version'], {
+      env: { ...environment, XDG_CACHE_HOME: cache },
+      timeout: 60_000,
+    })
+  t.equal(versionWith(folder).status, 0)
+  const kept = readdirSync(join(folder, 'glyn-node'), { recursive: true })
+  t.ok(kept.length > 10, `${kept.length} files`)
+  for (const impossible of ['/proc/nowhere', executable]) {
+    const { status, stderr } = versionWith(impossible)
+    t.same([status, stderr.toString()], [0, ''], 'without a place it starts all the same')
+  }
 })
 
 t.test('an old Node hands over to the newer one that npm ci installed', { skip }, async t => {
