@@ -1,6 +1,6 @@
-// What a frame costs on its way: one write to the socket, and a cipher whose key is prepared once. The bytes stay those
+// What a frame costs on its way: one write to the socket, a cipher whose key is prepared once, one look at a signature. The bytes stay those
 // of noise.
-import { randomBytes } from 'node:crypto'
+import crypto, { randomBytes } from 'node:crypto'
 import { Socket } from 'node:net'
 import { defaultCrypto } from '@libp2p/noise/crypto'
 import t from 'tap'
@@ -56,4 +56,42 @@ t.test('a frame is one write', async t => {
   Socket.prototype.write = write
   // Pings and gossip go on meanwhile.
   t.ok(writes >= frames && writes < 1.5 * frames, `${writes} writes for ${frames} frames`)
+})
+
+t.test('every node verifies a message once, however many copies come', async t => {
+  const heard = new Map<string, number>()
+  const meshes = await startCluster(t, 3, {}, mesh => {
+    mesh.subscribe('news', {
+      validate: () => 'accept',
+      handle: () => void heard.set(mesh.peerId, (heard.get(mesh.peerId) ?? 0) + 1),
+    })
+  })
+  const [author] = meshes
+  if (author === undefined) throw new Error('three meshes')
+  const publish = async (): Promise<void> => void (await author.publish('news', randomBytes(100)))
+  // Forwarding begins when all have met.
+  await until('all hear', () => {
+    void publish()
+    return heard.size === 2
+  })
+  await new Promise(resolve => setTimeout(resolve, 2000))
+  heard.clear()
+  let verified = 0
+  const verify = crypto.verify
+  t.teardown(() => {
+    crypto.verify = verify
+  })
+  crypto.verify = ((...args: Parameters<typeof verify>) => {
+    verified += 1
+    return verify(...args)
+  }) as typeof verify
+  const messages = 50
+  for (let message = 1; message <= messages; message += 1) {
+    await publish()
+    await until('both have heard', () => [...heard.values()].filter(count => count >= message).length === 2)
+  }
+  // The last copies may still be under way.
+  await new Promise(resolve => setTimeout(resolve, 200))
+  crypto.verify = verify
+  t.ok(verified >= 2 * messages && verified < 2.5 * messages, `${verified} for ${messages} messages`)
 })
