@@ -7,6 +7,7 @@ import { peerIdOf, type ReplicaId } from '../core/replica-id.ts'
 import type { ConfigurationChange, Raft } from '../raft/raft.ts'
 import { type ClusterState, replicaIdOfNode } from './cluster-state.ts'
 import type { ControllerLog } from './controller-log.ts'
+import { createNewcomers } from './newcomers.ts'
 import { nextChange } from './next-change.ts'
 import { controllerPlacement, placementChanges } from './wanted-placement.ts'
 
@@ -67,6 +68,7 @@ interface Offer {
 
 export function createReconciler(init: ReconcilerInit): Reconciler {
   const { clock, log, controller } = init
+  const newcomers = createNewcomers(init)
   let cancel: Cancel = () => {}
   let isHandingOver = false
   let isPlacing = false
@@ -80,6 +82,7 @@ export function createReconciler(init: ReconcilerInit): Reconciler {
 
   function round(): void {
     const state = controller.state()
+    newcomers.watch(state.nodes.keys())
     if (controller.isLeader()) maybePlace(state)
     let catchingUp = 0
     let transfers = 0
@@ -96,6 +99,7 @@ export function createReconciler(init: ReconcilerInit): Reconciler {
       const next = nextChange(status, wanted, isReachable)
       if (next.type === 'transfer') {
         if (transfers >= transfersPerRoundMax || !mayOffer(partition, next.to)) continue
+        if (newcomers.has(peerIdOf(next.to))) continue
         if (raft.transferLeadership(next.to)) {
           transfers += 1
           rememberOffer(partition, next.to)
@@ -173,6 +177,7 @@ export function createReconciler(init: ReconcilerInit): Reconciler {
       const heir = heirOf(active, {
         preference: wantedOf(state, partition)?.voters ?? [],
         asked: asked.get(partition),
+        isNew: id => newcomers.has(peerIdOf(id)),
       })
       if (heir === undefined || status.transferTarget !== null) continue
       if (!raft.transferLeadership(heir.id)) continue
@@ -219,15 +224,20 @@ interface Heir {
 }
 
 /**
- * One that is asked for the first time, has as much of the log as the others, give or take what is on its way, and is the
- * preferred one: another would only hand the leadership on, and callers would wait twice.
+ * One that is asked for the first time, has as much of the log as the others, give or take what is on its way, did not
+ * start just now, and is the preferred one: another would only hand the leadership on, and callers would wait twice.
  */
 function heirOf(
   candidates: readonly Heir[],
   {
     preference,
     asked = [],
-  }: { readonly preference: readonly ReplicaId[]; readonly asked: readonly ReplicaId[] | undefined },
+    isNew,
+  }: {
+    readonly preference: readonly ReplicaId[]
+    readonly asked: readonly ReplicaId[] | undefined
+    readonly isNew: (id: ReplicaId) => boolean
+  },
 ): Heir | undefined {
   const best = Math.max(...candidates.map(({ match }) => match))
   const timesAsked = ({ id }: Heir): number => asked.filter(other => other === id).length
@@ -238,6 +248,7 @@ function heirOf(
     (a, b) =>
       timesAsked(a) - timesAsked(b) ||
       Number(isBehind(a)) - Number(isBehind(b)) ||
+      Number(isNew(a.id)) - Number(isNew(b.id)) ||
       place(a) - place(b) ||
       b.match - a.match,
   )[0]

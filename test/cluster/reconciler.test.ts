@@ -8,6 +8,9 @@ import type { Placement } from '../../src/core/placement.ts'
 import type { ConfigurationChange, Raft, RaftStatus } from '../../src/raft/raft.ts'
 import { createManualClock } from '../mesh/manual-clock.ts'
 
+/** From the first contact until a node is given leaderships. */
+const settledMs = 3200
+
 const idOf = (name: string): string => `${name}/s`
 const place = (voters: string, learners = ''): Placement => ({
   voters: [...voters].map(idOf),
@@ -38,7 +41,8 @@ function statusOf(members: Placement): RaftStatus {
 function setting(init: {
   readonly groups: ReadonlyMap<number, RaftStatus>
   readonly wanted: ReadonlyMap<number, Placement>
-  readonly unreachable?: string
+  /** The letters of those that are not in contact now. */
+  readonly unreachable?: () => string
   /** Of every group, in place of the one given. */
   readonly statusNow?: () => RaftStatus
 }) {
@@ -76,7 +80,7 @@ function setting(init: {
     partitions: () => [...groups.keys()],
     group: partition => groups.get(partition),
     touch: () => {},
-    isConnected: peerId => !(init.unreachable ?? '').includes(peerId),
+    isConnected: peerId => init.unreachable?.().includes(peerId) !== true,
     isStopping: () => false,
     sayGoodbye: async () => {},
     self: idOf('a'),
@@ -91,8 +95,8 @@ t.test('a preferred leader that does not take over is asked again, and ever more
     groups: new Map([[1, statusOf(place('abc'))]]),
     wanted: new Map([[1, place('bac')]]),
   })
-  await clock.advance(200)
-  t.equal(transfers.length, 1, 'at once')
+  await clock.advance(settledMs)
+  t.equal(transfers.length, 1, 'as soon as it has settled')
   await clock.advance(60_000)
   t.ok(transfers.length >= 4 && transfers.length <= 6, `${transfers.length} times in a minute`)
   const gaps = transfers.slice(1).map((at, place) => at - (transfers[place] ?? 0))
@@ -112,7 +116,7 @@ t.test(
       wanted: new Map([[1, place('bac')]]),
       statusNow: () => groups.get(1) ?? mine,
     })
-    await clock.advance(200)
+    await clock.advance(settledMs)
     t.equal(transfers.length, 1)
     // Again and again the other is elected, fails and gives leadership back: each time in another term.
     for (let term = 4; term < 24; term += 2) {
@@ -142,7 +146,7 @@ t.test('learners that went away while they caught up do not hold back the moves 
       ...Array.from({ length: 8 }, (_, n): [number, Placement] => [n + 1, place('abd')]),
       [9, place('abe')],
     ]),
-    unreachable: 'd',
+    unreachable: () => 'd',
   })
   await clock.advance(150)
   t.same(changes, [{ partition: 9, change: { type: 'add-learner', id: idOf('e') } }])
@@ -194,3 +198,44 @@ t.test(
     t.same(heirs.slice(0, 3), [idOf('c'), idOf('d'), idOf('b')], 'b would be the next, but is far behind')
   },
 )
+
+t.test('a node that has just started is given no leadership, unless there is nobody else', async t => {
+  let away = ''
+  const led = statusOf(place('abc'))
+  const wanted = new Map([[1, place('bac')]])
+  const groups = new Map([[1, led]])
+  const { clock, transfers } = setting({ groups, wanted, unreachable: () => away })
+  await clock.advance(settledMs)
+  t.equal(transfers.length, 1)
+  away = 'b'
+  await clock.advance(200)
+  away = ''
+  const backAt = clock.now()
+  await clock.advance(2900)
+  t.equal(transfers.length, 1, 'it is back, and busy with its start')
+  await clock.advance(300)
+  t.equal(transfers.length, 2, 'it has settled')
+  t.ok((transfers[1] ?? 0) - backAt >= 3000)
+
+  for (const { others, heir } of [
+    { others: 'abc', heir: 'c' },
+    { others: 'ab', heir: 'b' },
+  ]) {
+    let isAway = false
+    const status = statusOf(place(others))
+    const { clock, heirs, reconciler } = setting({
+      groups: new Map([[1, status]]),
+      wanted: new Map([[1, place(`a${others.slice(1)}`)]]),
+      unreachable: () => (isAway ? 'b' : ''),
+    })
+    await clock.advance(settledMs)
+    isAway = true
+    await clock.advance(200)
+    isAway = false
+    await clock.advance(500)
+    const done = reconciler.handOver({ timeoutMs: 10 })
+    await clock.advance(50)
+    await done
+    t.equal(heirs[0], idOf(heir), `of ${others}, a hands over to ${heir}, and b has just come back`)
+  }
+})

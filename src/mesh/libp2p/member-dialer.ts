@@ -12,7 +12,7 @@ export interface RedialInit {
   readonly backoffMsMaxAtFirst?: number
   /** Longest wait later. 10,000 when left out. */
   readonly backoffMsMax?: number
-  /** The larger peer id lets the smaller one dial first, for so long. 1000 when left out. */
+  /** The larger peer id lets the smaller one dial first, for so long; for less when it starts. 1000 when left out. */
   readonly politenessMs?: number
   /** For one address until it is connected, when others wait to be tried; the last may take `greetTimeoutMs`. 3000. */
   readonly addressTimeoutMs?: number
@@ -55,6 +55,12 @@ interface Member {
 
 /** An outage is young for so long. */
 const youngMs = 60_000
+/**
+ * A node that starts finds members that have waited for it for a while: their next attempt may be seconds away. Only those
+ * that start at the same time would dial each other at once.
+ */
+const startingMs = 5000
+const politenessWhileStartingMs = 100
 /** Handshakes cost CPU: with more at once, all of them would be late. */
 const diallingMax = 8
 
@@ -64,6 +70,7 @@ export function createMemberDialer(init: MemberDialerInit): MemberDialer {
   const { politenessMs = 1000, addressTimeoutMs = 3000, greetTimeoutMs = 10_000 } = init
   const members = new Map<string, Member>()
   let isRunning = false
+  let startedAt = 0
   let dialling = 0
 
   const schedule = (peerId: string, member: Member, waitMs: number): void => {
@@ -73,7 +80,11 @@ export function createMemberDialer(init: MemberDialerInit): MemberDialer {
       void attempt(peerId, member)
     })
   }
-  const courtesyMs = (peerId: string): number => (ownId < peerId ? 0 : politenessMs)
+  const courtesyMs = (peerId: string): number => {
+    if (ownId < peerId) return 0
+    const isStarting = clock.now() - startedAt < startingMs
+    return isStarting ? Math.min(politenessMs, politenessWhileStartingMs) : politenessMs
+  }
 
   const backoffMs = (member: Member): number => {
     const isYoung = clock.now() - member.downSinceMs < youngMs
@@ -138,6 +149,7 @@ export function createMemberDialer(init: MemberDialerInit): MemberDialer {
   return {
     start: () => {
       isRunning = true
+      startedAt = clock.now()
       for (const [peerId, member] of members) schedule(peerId, member, courtesyMs(peerId))
     },
     stop: () => {
