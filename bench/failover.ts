@@ -6,7 +6,7 @@ import { percentile } from './measure.ts'
 import {
   accepted,
   type ChildNode,
-  eventually,
+  ledAsWanted,
   openAccounts,
   partitionOfAccount,
   settled,
@@ -48,10 +48,7 @@ await runPart(async (settings, cleanUp): Promise<FailoverResult> => {
   async function allSettled(): Promise<void> {
     for (const child of children) await settled(child, 3)
     await settled(client, 3)
-    await eventually('every partition led by its preferred node', async () => {
-      const { asWanted, nodes } = await client.placement()
-      return asWanted ? null : nodes.map(one => `${one.leads} of ${one.wantedLeads}`).join(', ')
-    })
+    await ledAsWanted(client)
   }
   await allSettled()
   await openAccounts(client, accounts)

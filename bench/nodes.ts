@@ -156,6 +156,14 @@ export async function settled(node: Pick<NodeApi, 'status'>, voters: number): Pr
   })
 }
 
+/** Waits until every partition is led by the node that is preferred for it. */
+export async function ledAsWanted(node: Pick<NodeApi, 'placement'>): Promise<void> {
+  await eventually('every partition led by its preferred node', async () => {
+    const { asWanted, nodes } = await node.placement()
+    return asWanted ? null : nodes.map(one => `${one.leads} of ${one.wantedLeads}`).join(', ')
+  })
+}
+
 /** Waits until `missing` resolves with null; it says in words what is missing. */
 export async function eventually(what: string, missing: () => Promise<string | null>): Promise<void> {
   const deadline = performance.now() + settleTimeoutMs

@@ -1,6 +1,6 @@
 // Three nodes on one machine, every command durable on two of them. The commands enter at the node in this process;
 // two thirds of them are led by the other two, which are processes of their own.
-import { measureDeposits, settled, startChildNode, startLibraryNode } from './nodes.ts'
+import { ledAsWanted, measureDeposits, settled, startChildNode, startLibraryNode } from './nodes.ts'
 import { runPart } from './settings.ts'
 
 await runPart(async (settings, cleanUp) => {
@@ -9,5 +9,6 @@ await runPart(async (settings, cleanUp) => {
     await startChildNode(settings.folder, name, cleanUp, node.addresses())
   }
   await settled(node, 3)
+  await ledAsWanted(node)
   return measureDeposits(node, settings)
 })
