@@ -2,9 +2,6 @@
 // yet, its streams open, its replicas catch up. A leadership that it is given in this time stalls for its callers.
 import type { Clock } from '../core/clock.ts'
 
-/** On two cores that four nodes share, a process is busy for two seconds after its first connection. */
-const settlingMs = 3000
-
 export interface Newcomers {
   /** Called with the peers of the cluster, often enough that no reconnection falls between two calls. */
   watch(peerIds: Iterable<string>): void
@@ -14,6 +11,8 @@ export interface Newcomers {
 
 export function createNewcomers(init: {
   readonly clock: Clock
+  /** From the first contact until a node counts as settled. */
+  readonly settlingMs: number
   readonly isConnected: (peerId: string) => boolean
 }): Newcomers {
   const since = new Map<string, number>()
@@ -26,7 +25,7 @@ export function createNewcomers(init: {
     },
     has(peerId) {
       const at = since.get(peerId)
-      return at === undefined || init.clock.now() - at < settlingMs
+      return at === undefined || init.clock.now() - at < init.settlingMs
     },
   }
 }

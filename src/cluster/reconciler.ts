@@ -36,6 +36,8 @@ export interface ReconcilerInit {
   readonly group: (partition: number) => Raft | undefined
   readonly touch: (partition: number) => void
   readonly isConnected: (peerId: string) => boolean
+  /** For so long after the first contact a node is given no leadership. */
+  readonly settlingMs: number
   /** This peer said that it is about to stop: nothing goes to it any more, also if it is preferred. */
   readonly isStopping: (peerId: string) => boolean
   /** Tells the others that this node is about to stop; resolves when they know, or soon. */

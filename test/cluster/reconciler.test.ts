@@ -81,6 +81,7 @@ function setting(init: {
     group: partition => groups.get(partition),
     touch: () => {},
     isConnected: peerId => init.unreachable?.().includes(peerId) !== true,
+    settlingMs: 3000,
     isStopping: () => false,
     sayGoodbye: async () => {},
     self: idOf('a'),
