@@ -6,7 +6,9 @@
  */
 export function hash32(text: string): number {
   let hash = 0x811c9dc5
-  for (const byte of encoder.encode(text)) hash = Math.imul(hash ^ byte, 0x01000193)
+  const bytes = text.length * 3 <= scratch.length ? scratch : new Uint8Array(text.length * 3)
+  const { written } = encoder.encodeInto(text, bytes)
+  for (let at = 0; at < written; at += 1) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193)
   hash ^= hash >>> 16
   hash = Math.imul(hash, 0x85ebca6b)
   hash ^= hash >>> 13
@@ -16,3 +18,5 @@ export function hash32(text: string): number {
 }
 
 const encoder = new TextEncoder()
+/** Most texts are short: an array for each would cost more than the hash. */
+const scratch = new Uint8Array(1024)

@@ -174,7 +174,7 @@ function refuseWhatNodesSend({ aggregate, commandId, keepsOutcome }: CommandEnve
   throw new GlynError('INVALID_ARGUMENT', 'keepsOutcome is set; allowed: from nodes of the cluster')
 }
 
-const encoder = new TextEncoder()
 const decoder = new TextDecoder()
-const encode = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value))
+/** Small ones share a buffer, which a TextEncoder cannot do. They are copied into their frame at once. */
+const encode = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value))
 const decode = <T>(body: Uint8Array): T => JSON.parse(decoder.decode(body)) as T

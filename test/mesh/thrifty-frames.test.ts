@@ -1,5 +1,5 @@
-// What a frame costs on its way: one write to the socket, a cipher whose key is prepared once, one look at a signature. The bytes stay those
-// of noise.
+// What a frame costs on its way: one write to the socket, a cipher whose key is prepared once, no error at the end of a read,
+// one look at a signature. The bytes stay those of noise.
 import crypto, { randomBytes } from 'node:crypto'
 import { Socket } from 'node:net'
 import { defaultCrypto } from '@libp2p/noise/crypto'
@@ -59,6 +59,39 @@ t.test('a frame is one write', async t => {
   Socket.prototype.write = write
   t.ok(writes >= frames)
   t.equal(prefixes, 0, `${writes} writes for ${frames} frames`)
+})
+
+t.test('no read ends in an error that nobody sees', async t => {
+  let received = 0
+  const [a, b] = await startCluster(t, 2, {}, mesh => {
+    mesh.handle('raft', () => {
+      received += 1
+    })
+  })
+  if (a === undefined || b === undefined) throw new Error('two meshes')
+  const { RangeError: original } = globalThis
+  let errors = 0
+  t.teardown(() => {
+    globalThis.RangeError = original
+  })
+  // Noise calls it without `new`.
+  globalThis.RangeError = new Proxy(original, {
+    apply(target, self, args) {
+      errors += 1
+      return Reflect.apply(target, self, args) as RangeError
+    },
+  })
+  for (let frame = 1; frame <= 50; frame += 1) {
+    a.send(b.peerId, 'raft', new Uint8Array(100))
+    await until('it is there', () => received === frame)
+  }
+  // Longer than a message of noise, and than a read: lengths arrive in pieces too.
+  for (const length of [70_000, 1_000_003]) {
+    const before = received
+    a.send(b.peerId, 'raft', new Uint8Array(length))
+    await until('it is there', () => received === before + 1)
+  }
+  t.equal(errors, 0)
 })
 
 t.test('every node verifies a message once, however many copies come', async t => {

@@ -7,7 +7,7 @@ const [path = '', steps = '0'] = process.argv.slice(2)
 const writer = openSqliteWriter(path)
 const writes = [1, 2].map(partition => {
   const chain = createChain({ partition })
-  for (let number = 0; number < 100; number += 1)
+  for (let number = 0; number < 300; number += 1)
     chain.command(`p${partition}-${number % 3}`, { events: 1 + (number % 3) })
   return { partition, hardState: null, truncateFrom: null, entries: chain.entries }
 })

@@ -179,11 +179,11 @@ t.test(`at every step of folds, commits and truncations all reads are whole (GLY
 t.test('a truncation reaches from the tail into the log, in the middle of a fold', t => {
   const { writer, reader, connection } = openDatabase(t, join(t.testdir(), 'glyn.db'))
   const chain = createChain()
-  commit(writer, batchOf({ partitions: [{ partition: 1, entries: fill(chain, 200) }] }))
+  commit(writer, batchOf({ partitions: [{ partition: 1, entries: fill(chain, 500) }] }))
   writer.foldOn(1)
   commit(writer, batchOf({ partitions: [{ partition: 1, entries: fill(chain, 10) }] }))
   const inLog = Number(connection.prepare('select max(idx) from log').pluck().get())
-  t.ok(inLog > 20 && inLog < 100, `the log ends at ${inLog}, the tail at 210`)
+  t.ok(inLog > 20 && inLog < 400, `the log ends at ${inLog}, the tail at 510`)
   chain.cut(20)
   chain.term = 2
   const hardState = { term: 2, vote: null, commit: 0 }
@@ -208,25 +208,25 @@ t.test('a process that dies between the slices of a fold leaves one whole histor
     try {
       for (const partition of [1, 2]) {
         const chain = createChain({ partition })
-        const entries = fill(chain, 100, `p${partition}-`)
+        const entries = fill(chain, 300, `p${partition}-`)
         t.strictSame(
           store.log(partition).entries(1, 999, 1e9),
           entries,
           `${folded} steps, partition ${partition}`,
         )
-        const walk = verifyLog(store.log(partition), { throughIndex: 100, hashEntry })
+        const walk = verifyLog(store.log(partition), { throughIndex: 300, hashEntry })
         for (let step = walk.next(); ; step = walk.next()) {
           if (step.done !== true) continue
           t.equal(step.value, null)
           break
         }
       }
-      t.match(store.recover(), [{ lastIndex: 100 }, { lastIndex: 100 }])
-      const [entry] = fill(createChain({ partition: 1, from: store.log(1).entries(1, 100, 1e9) }), 1, 'p1-')
+      t.match(store.recover(), [{ lastIndex: 300 }, { lastIndex: 300 }])
+      const [entry] = fill(createChain({ partition: 1, from: store.log(1).entries(1, 300, 1e9) }), 1, 'p1-')
       await store.write(
         batchOf({ partitions: [{ partition: 1, entries: entry === undefined ? [] : [entry] }] }),
       )
-      t.equal(store.log(1).term(101), 1, 'and goes on')
+      t.equal(store.log(1).term(301), 1, 'and goes on')
     } finally {
       await store.close()
     }
@@ -245,8 +245,8 @@ t.test('a power cut takes slices of a fold, and nothing that was acknowledged', 
     writer,
     batchOf({
       partitions: [
-        { partition: 1, hardState, entries: fill(chain, 100) },
-        { partition: 2, hardState, entries: fill(other, 100, 'b') },
+        { partition: 1, hardState, entries: fill(chain, 300) },
+        { partition: 2, hardState, entries: fill(other, 300, 'b') },
       ],
     }),
   )
@@ -273,8 +273,8 @@ t.test('a power cut takes slices of a fold, and nothing that was acknowledged', 
       const wanted = [chain.entries, other.entries]
       if (!t.strictSame(found.slice(0, 2), wanted, `${kept} bytes kept`)) break
       t.match(found[2], [
-        { hardState, lastIndex: 110 },
-        { hardState, lastIndex: 100 },
+        { hardState, lastIndex: 310 },
+        { hardState, lastIndex: 300 },
       ])
       foldAll(again)
       t.strictSame(reader.log(1).entries(1, 999, 1e9), chain.entries)

@@ -4,13 +4,12 @@ import { type Identify, identify } from '@libp2p/identify'
 import type { ConnectionGater, Libp2p, PrivateKey, ServiceMap } from '@libp2p/interface'
 import { type KadDHT, type KadDHTInit, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
-import { noise } from '@libp2p/noise'
 import { type Ping, ping } from '@libp2p/ping'
 import { createLibp2p } from 'libp2p'
 import { meshNames } from '../mesh.ts'
-import { noiseCipher } from './noise-cipher.ts'
 import { privateNetwork } from './private-network.ts'
 import { sturdyYamux } from './sturdy-yamux.ts'
+import { thriftyNoise } from './thrifty-noise.ts'
 import { tcpInWholeWrites } from './whole-writes.ts'
 
 export interface MeshServices extends ServiceMap {
@@ -46,7 +45,7 @@ export function createLibp2pNode(init: Libp2pNodeInit): Promise<Libp2pNode> {
     privateKey,
     addresses: { listen: mode === 'client' ? [] : [...listen], announce: [...announce] },
     transports: [tcpInWholeWrites()],
-    connectionEncrypters: [noise({ crypto: noiseCipher })],
+    connectionEncrypters: [thriftyNoise()],
     streamMuxers: [
       // A paused stream must be able to hold what the peer may still send.
       sturdyYamux({
