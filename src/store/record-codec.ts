@@ -6,6 +6,22 @@ import { pooledBytes } from './pooled-bytes.ts'
 
 /** Canonical: fields in order, defaults left out. The caller owns the bytes. */
 export function encodeRecord(record: CommandRecord): Uint8Array {
+  const pbf = encodeToScratch(record)
+  const bytes = pooledBytes(pbf.pos)
+  bytes.set(pbf.buf.subarray(0, pbf.pos))
+  shrinkScratch()
+  return bytes
+}
+
+/** Whether {@link encodeRecord} gives just these bytes. */
+export function isEncodingOf(record: CommandRecord, bytes: Uint8Array): boolean {
+  const pbf = encodeToScratch(record)
+  const isSame = pbf.pos === bytes.length && Buffer.compare(pbf.buf.subarray(0, pbf.pos), bytes) === 0
+  shrinkScratch()
+  return isSame
+}
+
+function encodeToScratch(record: CommandRecord): PbfWriter {
   const pbf = scratch
   pbf.pos = 0
   pbf.length = pbf.buf.length
@@ -16,10 +32,7 @@ export function encodeRecord(record: CommandRecord): Uint8Array {
   pbf.writeVarintField(5, record.timeMs)
   if (record.metadata !== '{}') pbf.writeStringField(6, record.metadata)
   for (const event of record.events) pbf.writeMessage(7, writeEvent, event)
-  const bytes = pooledBytes(pbf.pos)
-  bytes.set(pbf.buf.subarray(0, pbf.pos))
-  if (pbf.buf.length > scratchBytesMax) scratch = new PbfWriter(new Uint8Array(scratchBytes))
-  return bytes
+  return pbf
 }
 
 /** Unknown fields are skipped. Throws INVALID_ARGUMENT for bytes that are not a whole record. */
@@ -34,7 +47,7 @@ export function decodeRecord(bytes: Uint8Array): CommandRecord {
     events: [],
   }
   try {
-    const pbf = new PbfReader(bytes)
+    const pbf = new PbfReader(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
     pbf.readFields(readRecordField, draft)
     if (pbf.pos !== bytes.length) throw new Error(`it ends at byte ${bytes.length} within a field`)
     if (draft.type === '' || draft.id === '') throw new Error('it names no aggregate')
@@ -47,8 +60,16 @@ export function decodeRecord(bytes: Uint8Array): CommandRecord {
       cause,
     })
   }
-  const { type, id, ...rest } = draft
-  return { aggregate: { type, id }, ...rest }
+  const { type, id, commandId, firstSequence, timeMs, metadata, events } = draft
+  return { aggregate: { type, id }, commandId, firstSequence, timeMs, metadata, events }
+}
+
+/** As pbf's readString, at half its cost: no view and no TextDecoder for each text. The reader is one of a Buffer. */
+function readText(pbf: PbfReader): string {
+  const end = pbf.readVarint() + pbf.pos
+  const text = (pbf.buf as Buffer).toString('utf8', pbf.pos, end)
+  pbf.pos = end
+  return text
 }
 
 interface RecordDraft {
@@ -70,13 +91,13 @@ interface EventDraft {
 function readRecordField(tag: number, draft: RecordDraft, pbf: PbfReader): void {
   switch (tag) {
     case 1:
-      draft.type = pbf.readString()
+      draft.type = readText(pbf)
       break
     case 2:
-      draft.id = pbf.readString()
+      draft.id = readText(pbf)
       break
     case 3:
-      draft.commandId = pbf.readString()
+      draft.commandId = readText(pbf)
       break
     case 4:
       draft.firstSequence = pbf.readVarint()
@@ -85,7 +106,7 @@ function readRecordField(tag: number, draft: RecordDraft, pbf: PbfReader): void 
       draft.timeMs = pbf.readVarint()
       break
     case 6:
-      draft.metadata = pbf.readString()
+      draft.metadata = readText(pbf)
       break
     case 7: {
       const event: EventDraft = { type: '', version: 1, data: '' }
@@ -102,13 +123,13 @@ function readRecordField(tag: number, draft: RecordDraft, pbf: PbfReader): void 
 function readEventField(tag: number, event: EventDraft, pbf: PbfReader): void {
   switch (tag) {
     case 1:
-      event.type = pbf.readString()
+      event.type = readText(pbf)
       break
     case 2:
       event.version = pbf.readVarint()
       break
     case 3:
-      event.data = pbf.readString()
+      event.data = readText(pbf)
   }
 }
 
@@ -122,3 +143,7 @@ function writeEvent(event: RecordedEvent, pbf: PbfWriter): void {
 const scratchBytes = 4096
 const scratchBytesMax = 1024 * 1024
 let scratch = new PbfWriter(new Uint8Array(scratchBytes))
+
+function shrinkScratch(): void {
+  if (scratch.buf.length > scratchBytesMax) scratch = new PbfWriter(new Uint8Array(scratchBytes))
+}

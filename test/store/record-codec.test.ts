@@ -4,7 +4,7 @@ import type { CommandRecord } from '../../src/core/record.ts'
 import { genesisHash } from '../../src/raft/entry.ts'
 import { readEntry, writeEntry } from '../../src/store/entry-codec.ts'
 import { hashEntry } from '../../src/store/hash-entry.ts'
-import { decodeRecord, encodeRecord } from '../../src/store/record-codec.ts'
+import { decodeRecord, encodeRecord, isEncodingOf } from '../../src/store/record-codec.ts'
 import { createChain } from './entries.ts'
 
 const record: CommandRecord = {
@@ -39,6 +39,20 @@ t.test('the same record gives the same bytes, and they never change', async t =>
       '3a270a15437573746f6d65724465706f7369746564436173681a0e7b22616d6f756e74223a3130307d' +
       '3a200a0752656e616d656410021a137b226e616d65223a2241646120f09f9880227d',
   )
+})
+
+t.test('bytes that encode a record in another way are told from its own', async t => {
+  const bytes = encodeRecord(record)
+  t.ok(isEncodingOf(record, bytes))
+  t.notOk(isEncodingOf({ ...record, timeMs: record.timeMs + 1 }, bytes))
+  t.notOk(isEncodingOf(record, bytes.subarray(1)))
+  const invalid = Buffer.from(bytes)
+  invalid[invalid.indexOf('Ada 😀') + 4] = 0xff
+  t.notOk(isEncodingOf(decodeRecord(invalid), invalid), 'a byte that is no UTF-8')
+  const marked = { ...record, events: [{ type: '\ufeffMarked', version: 1, data: '{}' }] }
+  t.strictSame(decodeRecord(encodeRecord(marked)), marked, 'a byte order mark belongs to its text')
+  const twice = Buffer.concat([encodeRecord(record), encodeRecord({ ...record, events: [] })])
+  t.notOk(isEncodingOf(decodeRecord(twice), twice), 'fields that come twice')
 })
 
 t.test('fields of a newer version are skipped, in a record and in an event', async t => {

@@ -6,7 +6,7 @@ import { GlynError } from '../../core/errors.ts'
 import type { Entry } from '../../raft/entry.ts'
 import type { HardState } from '../../raft/raft.ts'
 import { checkWrite, storageIdIsReserved, storageIdSetting } from '../check-write.ts'
-import { decodeRecord, encodeRecord } from '../record-codec.ts'
+import { decodeRecord, isEncodingOf } from '../record-codec.ts'
 import type { PartitionWrite, Snapshot } from '../store.ts'
 import { createKindsOfLog } from './event-kinds.ts'
 import { createLastSequences } from './last-sequences.ts'
@@ -57,6 +57,8 @@ export function openSqliteWriter(
     database.pragma(`cache_size = ${-cacheBytes / 1024}`)
     database.pragma('cell_size_check = on')
     migrate(database, { ...options, location: path, migrations })
+    // The journals of statements stay in memory. A migration sorts whole histories: that is for the disk.
+    database.pragma('temp_store = memory')
     const storageId = readStorageId(database)
     // Compiled with SQLITE_DEFAULT_WAL_SYNCHRONOUS=1, SQLite may fall back to NORMAL at the first write.
     const synchronous = database.pragma('synchronous', { simple: true })
@@ -195,7 +197,7 @@ function createWriter(database: Database.Database, storageId: string, path: stri
     const { aggregate, commandId, firstSequence, metadata, timeMs, events } = record
     checkPlace({ partition, index, rows: events.length })
     lastSequences.take(record, { partition, index })
-    const isCanonical = Buffer.compare(encodeRecord(record), payload) === 0
+    const isCanonical = isEncodingOf(record, payload)
     for (let offset = 0; offset < events.length; offset += 1) {
       const event = events[offset]
       if (event === undefined) continue
