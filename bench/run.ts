@@ -8,9 +8,10 @@ import { postgresIsMissing } from '../test/support/postgres-server.ts'
 import type { FailoverResult } from './failover.ts'
 import { machineFacts } from './machine.ts'
 import type { Measurement } from './measure.ts'
+import { medianMeasurements, ratiosOf } from './ratios.ts'
 import type { RebuildResult } from './rebuild.ts'
 import type { BenchSettings } from './settings.ts'
-import { type BenchReport, formatReport, type MeasuredPart, type Ratio } from './table.ts'
+import { type BenchReport, formatReport, type MeasuredPart } from './table.ts'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const peers = join(here, 'peers')
@@ -31,9 +32,10 @@ const partNames: readonly string[] = [
   ...new Set([...measuredParts.map(({ name }) => name), 'failover', 'rebuild']),
 ]
 
-const usage = `  npm run bench                       raw limit, one node, three nodes, failover, isolation, rebuild: some three minutes
+const usage = `  npm run bench                       raw limit, one node, three nodes, failover, isolation, rebuild: some twelve minutes
   npm run bench -- --peers            Emmett too; installs it into bench/peers/node_modules
   npm run bench -- --quick            a second per figure, three kills: to see that it works
+  npm run bench -- --rounds 1         how often the parts are measured, one after the other; 3 if left out, the median counts
   npm run bench -- --only one-node    one part (${partNames.join(', ')}); several times
   npm run bench -- --json <file>      the report as JSON
   npm run bench -- --dir <folder>     measures on the disk of this folder (bench/results if left out)`
@@ -41,6 +43,7 @@ const usage = `  npm run bench                       raw limit, one node, three 
 const flags = parseFlags(usage, {
   peers: { type: 'boolean', default: false },
   quick: { type: 'boolean', default: false },
+  rounds: { type: 'string' },
   json: { type: 'string' },
   dir: { type: 'string', default: join(here, 'results') },
   only: { type: 'string', multiple: true, default: [] },
@@ -49,6 +52,10 @@ for (const name of flags.only) {
   if (!partNames.includes(name))
     endUsage(`--only ${name}: there is no such part; allowed: ${partNames.join(', ')}`)
 }
+const roundsMax = 99
+const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 3))
+if (!Number.isInteger(rounds) || rounds < 1 || rounds > roundsMax)
+  endUsage(`--rounds ${flags.rounds}: not a number of rounds; allowed: 1 to ${roundsMax}`)
 
 /** What was measured until then is still reported. */
 let isInterrupted = false
@@ -63,14 +70,14 @@ async function bench(): Promise<number> {
   const settings: BenchSettings = {
     folder,
     warmUpMs: flags.quick ? 300 : 2000,
-    durationMs: flags.quick ? 1000 : 5000,
+    durationMs: flags.quick ? 1000 : 3000,
     inFlight: [1, 32, 256],
     accounts: 500,
     kills: flags.quick ? 3 : 20,
     rebuildEvents: flags.quick ? 100_000 : 1_000_000,
   }
   const notes: string[] = []
-  const parts: MeasuredPart[] = []
+  const measured = Array.from({ length: rounds }, () => new Map<string, readonly Measurement[]>())
   let failover: FailoverResult | null = null
   let rebuild: RebuildResult | null = null
   let failures = 0
@@ -86,30 +93,44 @@ async function bench(): Promise<number> {
   }
   try {
     const machine = machineFacts({ date: new Date().toISOString(), folder })
-    for (const { name, title, file } of measuredParts) {
-      if (!isWanted(name)) continue
-      const needsPostgres = name === 'postgres-store' || name === 'shared' || name === 'emmett'
-      const missing = needsPostgres ? postgresIsMissing() : null
-      if (missing !== null) {
-        notes.push(`${title}: not measured, because ${missing}`)
-        continue
+    const wanted = measuredParts.filter(({ name, title }) => {
+      if (!isWanted(name)) return false
+      const missing = whatIsMissing(name)
+      if (missing !== null) notes.push(`${title}: not measured, because ${missing}`)
+      return missing === null
+    })
+    for (const [place, round] of measured.entries()) {
+      for (const { name, file } of wanted) {
+        if (isInterrupted) break
+        const found = await attempt<Measurement[]>(
+          rounds === 1 ? name : `${name}, round ${place + 1} of ${rounds}`,
+          file,
+        )
+        if (found !== null) round.set(file, found)
       }
-      if (name === 'emmett' && !existsSync(join(peers, 'node_modules'))) {
-        notes.push('Emmett is not installed, so it was not measured: npm run bench -- --peers installs it')
-        continue
-      }
-      const measurements = await attempt<Measurement[]>(name, file)
-      if (measurements !== null) parts.push({ name: title, measurements })
     }
+    const parts = measuredParts.flatMap(({ title, file }): MeasuredPart[] => {
+      const found = measured.flatMap(round => {
+        const measurements = round.get(file)
+        return measurements === undefined ? [] : [measurements]
+      })
+      if (found.length === 0) return []
+      return [{ name: title, measurements: medianMeasurements(found), rounds: found }]
+    })
     if (isWanted('failover')) failover = await attempt<FailoverResult>('failover', 'failover.ts')
     if (isWanted('rebuild')) rebuild = await attempt<RebuildResult>('rebuild', 'rebuild.ts')
     const report: BenchReport = {
       machine,
-      settings: { durationMs: settings.durationMs, accounts: settings.accounts, isQuick: flags.quick },
+      settings: {
+        durationMs: settings.durationMs,
+        accounts: settings.accounts,
+        rounds,
+        isQuick: flags.quick,
+      },
       parts,
       failover,
       rebuild,
-      ratios: ratiosOf(parts, rebuild),
+      ratios: ratiosOf(measured, rebuild),
       notes,
     }
     process.stdout.write(`${formatReport(report)}\n`)
@@ -118,6 +139,12 @@ async function bench(): Promise<number> {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+function whatIsMissing(name: string): string | null {
+  if (name === 'emmett' && !existsSync(join(peers, 'node_modules')))
+    return 'it is not installed: npm run bench -- --peers installs it'
+  return name === 'postgres-store' || name === 'shared' || name === 'emmett' ? postgresIsMissing() : null
 }
 
 function isWanted(name: string): boolean {
@@ -173,49 +200,4 @@ function runPartProcess<Result>(file: string, settings: BenchSettings): Promise<
       else reject(new Error(why || `it ended with ${code ?? signal}; what it wrote is above`))
     })
   })
-}
-
-function ratiosOf(parts: readonly MeasuredPart[], rebuild: RebuildResult | null): Ratio[] {
-  const [raw, one, three, postgres, shared, emmett, counting, looping] = measuredParts.map(
-    ({ title }) => parts.find(({ name }) => name === title)?.measurements ?? [],
-  )
-  const rate = (of: readonly Measurement[] | undefined, inFlight: number): number | undefined =>
-    of?.find(measurement => measurement.inFlight === inFlight)?.perSecond
-  const best = (of: readonly Measurement[] | undefined): number | undefined =>
-    of === undefined || of.length === 0 ? undefined : Math.max(...of.map(({ perSecond }) => perSecond))
-  const divide = (above: number | undefined, below: number | undefined): number | null =>
-    above === undefined || below === undefined ? null : above / below
-  return [
-    { name: 'one node / raw limit, 256 in flight', value: divide(rate(one, 256), rate(raw, 256)), goal: 0.3 },
-    {
-      name: 'one node at 32 in flight / Emmett at its best',
-      value: divide(rate(one, 32), best(emmett)),
-      goal: 10,
-    },
-    {
-      name: 'appends of the PostgreSQL store / commands of Emmett, 32 in flight',
-      value: divide(rate(postgres, 32), rate(emmett, 32)),
-      goal: 5,
-    },
-    {
-      name: 'one node on PostgreSQL / Emmett, 32 in flight',
-      value: divide(rate(shared, 32), rate(emmett, 32)),
-      goal: 5,
-    },
-    {
-      name: 'three nodes / one node, 256 in flight',
-      value: divide(rate(three, 256), rate(one, 256)),
-      goal: 0.3,
-    },
-    {
-      name: 'beside a looping query / without one, 32 in flight',
-      value: divide(rate(looping, 32), rate(counting, 32)),
-      goal: 0.5,
-    },
-    {
-      name: 'rebuild of a function that counts / 200,000 events per second',
-      value: divide(rebuild?.queries.find(({ name }) => name === 'counting')?.perSecond, 200_000),
-      goal: 1,
-    },
-  ]
 }

@@ -3,11 +3,17 @@ import Table from 'cli-table3'
 import type { Departure, FailoverResult } from './failover.ts'
 import type { MachineFacts } from './machine.ts'
 import type { Measurement } from './measure.ts'
+import type { Ratio } from './ratios.ts'
 import type { RebuildResult } from './rebuild.ts'
 
 export interface BenchReport {
   readonly machine: MachineFacts
-  readonly settings: { readonly durationMs: number; readonly accounts: number; readonly isQuick: boolean }
+  readonly settings: {
+    readonly durationMs: number
+    readonly accounts: number
+    readonly rounds: number
+    readonly isQuick: boolean
+  }
   readonly parts: readonly MeasuredPart[]
   readonly failover: FailoverResult | null
   readonly rebuild: RebuildResult | null
@@ -18,14 +24,9 @@ export interface BenchReport {
 
 export interface MeasuredPart {
   readonly name: string
+  /** Of each number in flight the round with the median rate. */
   readonly measurements: readonly Measurement[]
-}
-
-export interface Ratio {
-  readonly name: string
-  /** Null when one of the two was not measured. */
-  readonly value: number | null
-  readonly goal: number
+  readonly rounds: readonly (readonly Measurement[])[]
 }
 
 const plain = { style: { head: [], border: [] } }
@@ -36,6 +37,7 @@ export function formatReport(report: BenchReport): string {
     `${machine.date}: ${machine.cores} × ${machine.processor}, ${machine.system}, Node ${machine.node}, ` +
     `${machine.fsyncsPerSecond} fsyncs/s, load before the run ${machine.load.toFixed(1)}\n` +
     `accepted commands, durable (fsync on), ${settings.accounts} accounts, ${settings.durationMs / 1000} s each` +
+    (settings.rounds === 1 ? '' : `, the median of ${settings.rounds} rounds`) +
     (settings.isQuick ? ' (--quick: too short to quote)' : '')
   const rates = new Table({
     ...plain,
@@ -55,12 +57,14 @@ export function formatReport(report: BenchReport): string {
   }
   const goals = new Table({
     ...plain,
-    head: ['ratio', 'found', 'goal', ''],
-    colAligns: ['left', 'right', 'right', 'left'],
+    head: ['ratio', 'median', 'from', 'to', 'goal', ''],
+    colAligns: ['left', 'right', 'right', 'right', 'right', 'left'],
   })
-  for (const { name, value, goal } of ratios) {
+  for (const { name, value, values, goal } of ratios) {
     const verdict = value === null ? 'not measured' : value >= goal ? 'reached' : 'missed'
-    goals.push([name, value === null ? '–' : value.toFixed(2), goal.toString(), verdict])
+    const found = value === null ? [] : [value, Math.min(...values), Math.max(...values)]
+    const shown = found.length === 0 ? ['–', '–', '–'] : found.map(number => number.toFixed(2))
+    goals.push([name, ...shown, goal.toString(), verdict])
   }
   const stalls = failover === null ? [] : [formatStalls(failover)]
   const rebuilds = rebuild === null ? [] : [formatRebuild(rebuild)]

@@ -1,5 +1,5 @@
 // A node that lives in another process, through its control server.
-import { randomUUID } from 'node:crypto'
+import { v7 as uuidv7 } from 'uuid'
 import { type ErrorBody, fromErrorBody, GlynError } from '../core/errors.ts'
 import type { EventEnvelope } from '../core/event.ts'
 import type { Outcome } from '../core/outcome.ts'
@@ -71,7 +71,7 @@ export function createControlClient(target: HttpTarget): ControlClient {
   return {
     name: calls.name,
     async execute(type, id, command, options = {}) {
-      const { timeoutMs = defaultTimeoutMs, commandId = randomUUID(), metadata, signal } = options
+      const { timeoutMs = defaultTimeoutMs, commandId = uuidv7(), metadata, signal } = options
       const answer = await calls.call(
         {
           method: 'POST',
