@@ -14,11 +14,17 @@ if (generated.includes('@tapjs/typescript')) {
   if (status !== 0) process.exit(status ?? 1)
 }
 
+const untraced = `--import=${new URL('./untraced.js', import.meta.url)}`
+
 // Hundreds of processes load the same modules: what was compiled once is kept for the others.
 const tap = spawn('tap', process.argv.slice(2), {
   stdio: 'inherit',
   shell,
-  env: { ...process.env, NODE_COMPILE_CACHE: pathOf('.tap/compile-cache') },
+  env: {
+    ...process.env,
+    NODE_COMPILE_CACHE: pathOf('.tap/compile-cache'),
+    NODE_OPTIONS: [process.env['NODE_OPTIONS'], untraced].filter(option => option !== undefined).join(' '),
+  },
 })
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => tap.kill(signal))
 tap.on('exit', code => {
