@@ -24,6 +24,7 @@ function openDatabase(path: string): Database.Database {
   database.pragma('wal_autocheckpoint = 16000')
   database.pragma('cache_size = -65536')
   migrate(database, { location: path, migrations })
+  database.pragma('temp_store = memory')
   return database
 }
 

@@ -19,8 +19,9 @@ const pace = 1.4
  */
 const sliceRowsMax = 512
 const sliceBytesMax = 512 * 1024
-/** So many leave the tail in one transaction, which costs as much as it costs to fold an eighth of them. */
+/** So many leave the tail in one transaction. */
 const purgeRowsMax = 2048
+/** What it costs, as a share of what folding them costs. */
 const purgeShare = 1 / 8
 /** So many a commit that waits already does not wait for. */
 const slicesPutOffMax = 4
