@@ -128,8 +128,9 @@ t.test('the commands run', async t => {
   t.ok(commands > 18, `${commands} commands ran`)
 
   await t.test('what the text says beside them', async t => {
-    await succeed(['send-command', 'counter', 'a', 'Add', 'by:=7'])
-    t.match(await succeed(['query', 'totals', 'get', 'id=a']), /7/)
+    const added = await succeed(['send-command', 'counter', 'a', 'Add', 'by:=7', '--json'])
+    const { token } = JSON.parse(added) as { readonly token: string }
+    t.match(await succeed(['query', 'totals', 'get', 'id=a', '--after', token]), /7/)
     const { code, out, err } = await runCli(folder, ['send-command', 'counter', 'a', 'Add', 'by:=7'])
     t.equal(code, 3)
     t.match(`${out}${err}`, /at most 10/)
