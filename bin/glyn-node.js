@@ -52,6 +52,8 @@ function keepCompiledCode() {
       if (!fs.existsSync(place)) fs.mkdirSync(place)
     })
     nodeModule.enableCompileCache(folder)
+    // For threads: each is a Node that looks here, and not at what was enabled for this one.
+    if (!process.env.NODE_COMPILE_CACHE) process.env.NODE_COMPILE_CACHE = folder
   } catch (_cannotBeKept) {
     // No home, a read-only one, or another process was faster: it is compiled as it always was.
   }

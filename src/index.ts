@@ -27,6 +27,7 @@ export { type Forgotten, forgottenEventType } from './core/system-types.ts'
 export { tokenOf } from './core/token.ts'
 export { type Client, type ConnectOptions, connect } from './http/connect.ts'
 export { createNode } from './node/create-node.ts'
+export { createPeerClient } from './node/create-peer-client.ts'
 export type { Explanation, LeadershipChange, ReplicaExplanation } from './node/explanation.ts'
 export type {
   DefinitionFilter,
@@ -73,7 +74,7 @@ export type {
 } from './node/node-api.ts'
 export type { NodeOptions } from './node/node-options.ts'
 export type { ParkedApi, ParkedOptions } from './node/parked-api.ts'
-export { createPeerClient, type PeerClient, type PeerClientOptions } from './node/peer-client.ts'
+export type { PeerClient, PeerClientOptions } from './node/peer-client.ts'
 export type { QueriesApi } from './node/queries-api.ts'
 export type { SqlApi, SqlOptions } from './node/sql-api.ts'
 export type { QuarantinedAggregate, QuarantineStatus } from './partition/quarantine.ts'

@@ -103,7 +103,7 @@ export async function openPeer(io: Io, flags: TargetFlags): Promise<PeerClient |
   const { peer, scope } = settings
   if (peer === undefined) return null
   const secret = await readSecret(io, settings['secret-file'])
-  const { createPeerClient } = await import('../node/peer-client.ts')
+  const { createPeerClient } = await import('../node/create-peer-client.ts')
   const log = createStderrLog(io, { level: 'warn' })
   return await createPeerClient({ peer, scope, log, ...(secret === undefined ? {} : { secret }) })
 }

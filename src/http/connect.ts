@@ -87,7 +87,7 @@ export async function connect(target: string, options: ConnectOptions = {}): Pro
 }
 
 async function openPeer(peer: string, { scope = 'default', secret, log = silentLog }: ConnectOptions) {
-  const { createPeerClient } = await import('../node/peer-client.ts')
+  const { createPeerClient } = await import('../node/create-peer-client.ts')
   return await createPeerClient({ peer, scope, log, ...(secret === undefined ? {} : { secret }) })
 }
 

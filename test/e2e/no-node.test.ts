@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { silentLog } from '../../src/core/log.ts'
-import { createPeerClient } from '../../src/node/peer-client.ts'
+import { createPeerClient } from '../../src/node/create-peer-client.ts'
 import { createWorkplace, eventually, repository, run, runJson, settled } from './real-node.ts'
 
 t.setTimeout(600_000)
