@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { createControlClient } from '../../src/http/control-client.ts'
-import { createWorkplace, eventually, run, runJson } from './real-node.ts'
+import { ask, createWorkplace, eventually, run, runJson } from './real-node.ts'
 
 t.setTimeout(600_000)
 
@@ -50,7 +50,7 @@ t.test('plugins that throw, loop or do not load stop nothing else and show in st
   const errorOf = (name: string): string =>
     status.queries.find(query => query.name === name)?.lastError?.message ?? ''
   await eventually(async () => {
-    status = await runJson<Status>(['status', ...at])
+    status = await ask<Status>(['status', ...at])
     return errorOf('throws') !== '' && errorOf('loops') !== '' && errorOf('broken') !== ''
   }, 'status names the three')
   t.match(errorOf('throws'), /no such luck/)

@@ -1,7 +1,7 @@
 // One node, used as a newcomer uses it: commands, reads, mistakes, and a kill.
 import { join } from 'node:path'
 import t from 'tap'
-import { createWorkplace, eventually, type RealNode, repository, run, runJson } from './real-node.ts'
+import { ask, createWorkplace, eventually, type RealNode, repository, run, runJson } from './real-node.ts'
 
 t.setTimeout(600_000)
 const place = createWorkplace()
@@ -113,7 +113,7 @@ t.test('kill -9, start again, everything is there', async t => {
   t.equal(after.sequence, before.sequence)
   // The query may have been behind when the node was killed.
   await eventually(async () => {
-    const { queries } = await runJson<{ queries: { lag: number }[] }>(['status', ...at()])
+    const { queries } = await ask<{ queries: { lag: number }[] }>(['status', ...at()])
     return queries.every(({ lag }) => lag === 0)
   }, 'the query has seen everything')
   const total = await runJson<{ amount: number }>(['query', 'balance', 'total', ...at()])

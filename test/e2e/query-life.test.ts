@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { createWorkplace, eventually, repository, run, runJson } from './real-node.ts'
+import { ask, createWorkplace, eventually, repository, run, runJson } from './real-node.ts'
 
 t.setTimeout(600_000)
 
@@ -37,8 +37,8 @@ t.test('a query file is dropped in, changed, broken, corrected and deleted while
   for (let i = 0; i < 3; i += 1) {
     await runJson(['send-command', 'bank_account', 'a', 'DepositMoney', 'amount:=1', ...target])
   }
-  const queries = () => runJson<Query[]>(['queries', ...target])
-  const sum = async () => (await runJson<{ sum: number }>(['query', 'count', 'sum', ...target])).sum
+  const queries = () => ask<Query[]>(['queries', ...target])
+  const sum = async () => (await ask<{ sum: number }>(['query', 'count', 'sum', ...target])).sum
 
   t.strictSame(await queries(), [], 'there is no folder of queries')
   const folder = join(config, 'queries')

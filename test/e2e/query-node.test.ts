@@ -1,7 +1,7 @@
 // A node without replicas: takes commands for others, answers queries, and goes on where it was after a kill.
 import { join } from 'node:path'
 import t from 'tap'
-import { createWorkplace, eventually, repository, runJson } from './real-node.ts'
+import { ask, createWorkplace, eventually, repository, runJson } from './real-node.ts'
 
 t.setTimeout(600_000)
 
@@ -30,7 +30,7 @@ t.test('a query node catches up without a replica, and counts nothing twice over
     holder.ready.addresses[0] ?? '',
   ])
   const total = () =>
-    runJson<{ accounts: number; amount: number }>(['query', 'balance', 'total', '--data-dir', reader.dataDir])
+    ask<{ accounts: number; amount: number }>(['query', 'balance', 'total', '--data-dir', reader.dataDir])
   await eventually(async () => (await total()).amount === 30, 'what was there before is read')
   const paid = await send(reader, 'a', 'DepositMoney', 'amount:=5')
   const after = ['--after', paid.token, '--data-dir', reader.dataDir]
@@ -45,7 +45,7 @@ t.test('a query node catches up without a replica, and counts nothing twice over
   await reader.restart()
   await eventually(async () => (await total()).amount === 42, 'what it missed is read, and nothing twice')
   await eventually(async () => {
-    const status = await runJson<Status>(['status', '--data-dir', reader.dataDir])
+    const status = await ask<Status>(['status', '--data-dir', reader.dataDir])
     return (
       status.problems.length === 0 &&
       status.partitions.every(partition => partition.leader === holder.ready.peerId) &&

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { runCli } from '../support/memory-io.ts'
 import { plainly } from '../support/plainly.ts'
 
 const executable = new URL('../../bin/glyn-node.js', import.meta.url).pathname
@@ -46,6 +47,16 @@ export async function runJson<T>(args: readonly string[]): Promise<T> {
   const { code, stdout, stderr } = await run([...args, '--json'])
   if (code !== 0) throw new Error(`glyn-node ${args.join(' ')} exited ${code}: ${stderr}${stdout}`)
   return JSON.parse(stdout) as T
+}
+
+/**
+ * The same with the command line in this process, for what is asked again and again: a process of its own is half a second
+ * of a core, most of what a test of real nodes took.
+ */
+export async function ask<T>(args: readonly string[]): Promise<T> {
+  const { code, out, err } = await runCli(repository, [...args, '--json'])
+  if (code !== 0) throw new Error(`glyn-node ${args.join(' ')} ended with ${code}: ${err}${out}`)
+  return JSON.parse(out) as T
 }
 
 export interface Ready {
@@ -172,7 +183,7 @@ interface Status {
 /** Waits until every partition has `voters` voters and a leader and nothing is amiss, as this node sees it. */
 export async function settled(node: RealNode, voters: number): Promise<void> {
   await eventually(async () => {
-    const status = await runJson<Status>(['status', '--data-dir', node.dataDir])
+    const status = await ask<Status>(['status', '--data-dir', node.dataDir])
     return (
       status.problems.length === 0 &&
       status.partitions.every(partition => partition.leader !== null && partition.voters.length === voters)

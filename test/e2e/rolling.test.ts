@@ -1,12 +1,15 @@
 // Nodes that go one after the other, under steady load, as an operator does it: restarts cost a client of several nodes
 // nothing, and a node that leaves takes nothing with it.
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { createBatchSender, createControlTarget } from '../../src/cli/batch-target.ts'
 import { createControlClient } from '../../src/http/control-client.ts'
 import { createWorkplace, eventually, type RealNode, repository, run, runJson } from './real-node.ts'
 
 t.setTimeout(240_000)
+/** Between two commands of a caller: some hundred commands a second, and most of both cores for the nodes. */
+const restMs = 20
 
 interface Status {
   readonly members: readonly { readonly name: string; readonly state: string }[]
@@ -104,6 +107,7 @@ function steadyClient(nodes: readonly RealNode[]) {
       accepted += 1
       stallMs = Math.max(stallMs, performance.now() - lastAt)
       lastAt = performance.now()
+      await setTimeout(restMs)
     }
   })
   return {

@@ -1,10 +1,13 @@
 // A client that sends steadily through another node: a graceful stop costs it nothing, a kill costs seconds at most.
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { createControlClient } from '../../src/http/control-client.ts'
-import { createWorkplace, eventually, type RealNode, repository, runJson, settled } from './real-node.ts'
+import { ask, createWorkplace, eventually, type RealNode, repository, settled } from './real-node.ts'
 
 t.setTimeout(600_000)
+/** Between two commands of a caller: some hundred commands a second, and most of both cores for the nodes. */
+const restMs = 20
 
 interface Status {
   readonly partitions: readonly { readonly id: number; readonly leader: string | null }[]
@@ -19,7 +22,7 @@ t.test('a node that stops, and one that is killed, while commands go on through 
   const c = await place.start('c', [...config, '--bootstrap', a.ready.addresses[0] ?? ''])
   await settled(a, 3)
   const leads = async (node: RealNode): Promise<number> => {
-    const { partitions } = await runJson<Status>(['status', '--data-dir', a.dataDir])
+    const { partitions } = await ask<Status>(['status', '--data-dir', a.dataDir])
     return partitions.filter(({ leader }) => leader === node.ready.peerId).length
   }
   await eventually(async () => (await leads(b)) > 0 && (await leads(c)) > 0, 'b and c lead something')
@@ -68,6 +71,7 @@ function steadyClient(node: RealNode) {
         failures.push(String(error))
       }
       longestMs = Math.max(longestMs, performance.now() - startedAt)
+      await setTimeout(restMs)
     }
   })
   return {

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { createControlClient } from '../../src/http/control-client.ts'
-import { createWorkplace, eventually, type RealNode, repository, run, runJson, settled } from './real-node.ts'
+import { ask, createWorkplace, eventually, type RealNode, repository, run, settled } from './real-node.ts'
 
 const accounts = 500
 const deposits = Number(process.env['GLYN_E2E_DEPOSITS'] ?? 20_000)
@@ -71,14 +71,14 @@ t.test(
       expected.set(account(n), (expected.get(account(n)) ?? 0) + 1 + (n % 7))
     for (const node of nodes) {
       await eventually(async () => {
-        const status = await runJson<{ queries: { name: string; lag: number }[] }>([
+        const status = await ask<{ queries: { name: string; lag: number }[] }>([
           'status',
           '--data-dir',
           node.dataDir,
         ])
         return status.queries.every(query => query.lag === 0)
       }, 'queries have seen everything')
-      const total = await runJson<{ accounts: number; amount: number }>([
+      const total = await ask<{ accounts: number; amount: number }>([
         'query',
         'balance',
         'total',
