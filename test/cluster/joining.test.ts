@@ -257,7 +257,10 @@ t.test('joining through a node that does not lead the controller finds the one t
   const contact = required(cluster.nodes.find(node => node !== leader))
   cluster.nodes.sort((a, b) => Number(b === contact) - Number(a === contact))
   await cluster.start('node-4')
-  t.equal(leader.parts.state().nodes.get('node-4')?.state, 'active')
+  await eventually(
+    () => leader.parts.state().nodes.get('node-4')?.state === 'active',
+    'who led the controller knows it',
+  )
 })
 
 t.test('a query node belongs to the cluster and holds no data', async t => {
@@ -270,6 +273,9 @@ t.test('a query node belongs to the cluster and holds no data', async t => {
     () => query.parts.state().nodes.get('query-1')?.role === 'query',
     'it has the cluster state',
   )
+  await eventually(
+    () => query.parts.engine.status(0)?.configuration.learners.some(id => id.startsWith('query-1/')) === true,
+    'it listens to the controller',
+  )
   t.same(query.parts.engine.partitions(), [0])
-  t.ok(query.parts.engine.status(0)?.configuration.learners.some(id => id.startsWith('query-1/')))
 })

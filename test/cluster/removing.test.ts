@@ -75,10 +75,18 @@ t.test('a node that is needed until replicas have moved, or for ever, is not rem
   await remove(required(c), required(a).peerId)
   required(a).crash()
   // For the controller's group it may be final: that depends on where its voters are.
-  await t.rejects(remove(required(c), required(b).peerId, 1500), {
-    message:
-      /node-\d is needed(: without it| until replicas have moved: without it)|whether node-\d is needed is not known/,
-  })
+  const why =
+    /node-\d is needed(: without it| until replicas have moved: without it)|whether node-\d is needed is not known/
+  // The last attempt before its deadline may be cut off before it knows why, or there is an election.
+  let said = ''
+  await eventually(
+    async () => {
+      said = await remove(required(c), required(b).peerId, 1500).then(() => 'it was removed', String)
+      return why.test(said) || said === 'it was removed'
+    },
+    () => said,
+  )
+  t.match(said, why)
   t.match(await required(b).execute('a', add(1)), { type: 'accepted' })
   t.equal(required(b).parts.state().nodes.get(required(b).peerId)?.state, 'active')
 })

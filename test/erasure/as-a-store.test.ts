@@ -5,10 +5,11 @@ import { createNode } from '../../src/node/create-node.ts'
 import { glynStore } from '../../src/node/glyn-store.ts'
 import { sqliteStore } from '../../src/node/inner-store.ts'
 import { testTiming } from '../node/memory-cluster.ts'
+import { directoryOf } from '../support/directory-of.ts'
 import { customer, filesWith, tell } from './customers.ts'
 
 t.test('events, outcomes and snapshots', { timeout: 60_000 }, async t => {
-  const path = t.testdir({})
+  const path = directoryOf(t)
   const store = glynStore({ topic: 'customers', scope: 'kit' }, sqliteStore({ path }))
   const node = await createNode({ store, aggregates: [customer], timing: testTiming, partitions: 2 })
   t.teardown(() => node.close())

@@ -5,10 +5,11 @@ import type { KeyExchange } from '../../src/erasure/key-exchange.ts'
 import { encodeJson } from '../../src/erasure/known-keys-codec.ts'
 import type { Tombstones } from '../../src/erasure/tombstones.ts'
 import type { Rpc } from '../../src/mesh/rpc.ts'
-import { systemClock } from '../../src/node/system-clock.ts'
 import { createMemoryKeyStore } from '../../src/store/memory/memory-key-store.ts'
+import { createManualClock } from '../mesh/manual-clock.ts'
 
 t.test('who has confirmed has forgotten, also when it does not answer later', async t => {
+  const clock = createManualClock()
   const store = createMemoryKeyStore()
   const asked = new Map<string, number>()
   const rpc: Pick<Rpc, 'serve' | 'request'> = {
@@ -33,10 +34,12 @@ t.test('who has confirmed has forgotten, also when it does not answer later', as
     > as KeyExchange,
     tombstones: { pending: () => 0 } as Pick<Tombstones, 'pending'> as Tombstones,
     rpc: rpc as Rpc,
-    clock: systemClock,
+    clock,
     members: () => ['self', 'slow', 'away'].map(peerId => ({ peerId, name: peerId })),
   })
-  const report = await forgetting.forget('person', { timeoutMs: 600 })
+  const forgotten = forgetting.forget('person', { timeoutMs: 600 })
+  await clock.advance(600)
+  const report = await forgotten
   t.ok((asked.get('slow') ?? 0) > 1, 'it was asked again, because another is missing')
   t.equal(report.complete, false)
   t.match(report.members, [

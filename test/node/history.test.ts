@@ -301,6 +301,14 @@ t.test('statistics of an aggregate and of a node are the same on every node', as
   const version = { ...first, snapshotEvery: 2 }
   const a = await start(place, version, { partitions: 4, name: 'a' })
   const b = await start(place, version, { name: 'b', dataDirectory: null, bootstrap: a.addresses() })
+  // Leaders move to b until then.
+  await eventually(async () => {
+    const placements = [await a.placement(), await b.placement()]
+    return placements.every(
+      ({ asWanted, nodes }) =>
+        asWanted && nodes.length === 2 && nodes.every(({ wantedReplicas }) => wantedReplicas === 4),
+    )
+  }, 'both have their share')
   const ids = ['one', 'two', 'three', 'four', 'five', 'six']
   for (const [count, id] of ids.entries())
     for (let n = 0; n <= count; n += 1) await pay(n % 2 === 0 ? a : b, id, 1)
@@ -320,6 +328,12 @@ t.test('statistics of an aggregate and of a node are the same on every node', as
     t.match(there, rest)
     const history = await a.loadEvents('account', id)
     t.same([here.firstTime, here.lastTime], [history[0]?.time, history.at(-1)?.time])
+    // It is written after the answer to the command.
+    const snapped = count + 1 - ((count + 1) % 2)
+    await eventually(
+      async () => ((await a.latestSnapshot('account', id))?.sequence ?? 0) === snapped,
+      `the snapshot of ${id} at ${snapped}`,
+    )
     t.same(await a.latestSnapshot('account', id), await b.latestSnapshot('account', id))
   }
   await eventually(

@@ -31,12 +31,16 @@ t.test(
     const gate = new Promise<void>(resolve => {
       release = resolve
     })
-    one.store.after = () => gate
+    const arrived = Promise.withResolvers<void>()
+    one.store.after = () => {
+      arrived.resolve()
+      return gate
+    }
     let isTold = false
     const first = one.add('a', 1).then(() => {
       isTold = true
     })
-    await new Promise(resolve => setTimeout(resolve, 30))
+    await arrived.promise
     const rest = Promise.all(range(20).map(() => one.add('a', 1)))
     await new Promise(resolve => setTimeout(resolve, 30))
     t.notOk(isTold)
@@ -192,13 +196,16 @@ t.test('a leadership that is lost answers nobody wrongly; what was written is fo
   const one = await startSharedHost({ store: await openMemory(memory) })
   await one.add('a', 5)
   let release = (): void => {}
-  one.store.before = () =>
-    new Promise<void>(resolve => {
+  const arrived = Promise.withResolvers<void>()
+  one.store.before = () => {
+    arrived.resolve()
+    return new Promise<void>(resolve => {
       release = resolve
     })
+  }
   const pending = one.execute('a', take(5), { commandId: 'x' })
   const behind = one.execute('b', add(5), { commandId: 'x' })
-  await new Promise(resolve => setTimeout(resolve, 30))
+  await arrived.promise
   one.follow(2)
   await t.rejects(pending, { code: 'OUTCOME_UNKNOWN' })
   await t.rejects(behind, { code: /OUTCOME_UNKNOWN|NOT_LEADER/ })

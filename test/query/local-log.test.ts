@@ -5,12 +5,12 @@ import type { LocalLog } from '../../src/query/query.ts'
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import { batchOf, createChain } from '../store/entries.ts'
 import { createMemorySource } from './memory-source.ts'
-import { countingQuery, until, withHost } from './with-host.ts'
+import { countingQuery, directoryOf, until, withHost } from './with-host.ts'
 
 t.test(
   'a query reads the log in its own thread, through what is readable; the host is asked for the rest',
   async t => {
-    const directory = t.testdir()
+    const directory = directoryOf(t)
     const path = join(directory, 'glyn.db')
     const store = await openSqliteStore({ path })
     t.teardown(() => store.close())

@@ -56,7 +56,11 @@ async function withParking(
   }
 }
 
-const isDone = ({ status }: Running) => until(() => status('count').lag === 0, { see: () => status('count') })
+/** Its thread says how far it is and then what is parked: both are known when it has answered. */
+const isDone = async ({ host, status }: Running): Promise<void> => {
+  await until(() => status('count').lag === 0, { see: () => status('count') })
+  await host.ask('count', 'count', {}, options)
+}
 const names = ({ entries }: ParkedList) => entries.map(({ entry, state }) => `${entry} ${state}`)
 
 t.test(

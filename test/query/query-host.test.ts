@@ -130,10 +130,12 @@ t.test('a bound on the questions that wait', async t => {
     limits: { asksMax: 2 },
   })
   const after = new Map([[1, 1]])
-  const waiting = [1, 2].map(() => host.ask('count', 'count', {}, { timeoutMs: 200, after }))
+  const waiting = Promise.allSettled(
+    [1, 2].map(() => host.ask('count', 'count', {}, { timeoutMs: 200, after })),
+  )
   await t.rejects(host.ask('count', 'count', {}, { timeoutMs: 200 }), { code: 'OVERLOADED' })
   t.strictSame(
-    (await Promise.allSettled(waiting)).map(result => result.status),
+    (await waiting).map(result => result.status),
     ['rejected', 'rejected'],
   )
 })

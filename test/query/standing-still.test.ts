@@ -1,4 +1,6 @@
 // A query that stands still while the log moves is noticed, said, and started again; one that has a reason is left alone.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createHeadHistory } from '../../src/query/head-history.ts'
 import { queryLimits } from '../../src/query/query-limits.ts'
@@ -132,17 +134,19 @@ export default {
     for (const event of events) db.prepare('insert into seen values (?)').run(event.id)
     if (existsSync(flag)) return
     writeFileSync(flag, '')
-    setTimeout(() => { for (;;) {} }, 1)
+    setTimeout(() => { writeFileSync(flag + '-on', ''); for (;;) {} }, 1)
   },
   answer: { count: db => db.prepare('select count(*) from seen').pluck().get() },
 }
 `
-  const { host, source, status, lines } = await withHost(t, {
+  const { host, source, status, lines, directory } = await withHost(t, {
     files: { 'sum.mjs': text },
     limits: { stallMsMax: 2000 },
   })
   source.append(1, { id: 'a', events: [deposit] })
   await until(() => status('sum').lag === 0)
+  // Else it might see the next event before it loops.
+  await until(() => existsSync(join(directory, 'data', 'looped-on')))
   source.append(1, { id: 'a', events: [deposit] })
   await until(() => lines.some(({ message }) => /it stood still for 2000 ms/.test(message)), {
     see: host.status,

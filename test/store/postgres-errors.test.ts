@@ -23,7 +23,7 @@ async function errorOf(action: () => unknown): Promise<GlynError> {
 
 async function openError(options: PostgresOptions): Promise<GlynError> {
   return errorOf(async () => {
-    const store = postgresStore({ connectTimeoutMs: 400, ...options })
+    const store = postgresStore({ connectTimeoutMs: 2000, ...options })
     try {
       await store.open(binding)
     } finally {
@@ -101,7 +101,10 @@ t.test('nobody there', async t => {
   await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve))
   const address = probe.address()
   const port = typeof address === 'object' ? address?.port : 0
-  const silent = await openError({ connectionString: `postgres://bank:${password}@127.0.0.1:${port}/bank` })
+  const silent = await openError({
+    connectionString: `postgres://bank:${password}@127.0.0.1:${port}/bank`,
+    connectTimeoutMs: 400,
+  })
   t.match(silent, { code: 'UNAVAILABLE', retryable: true, message: /did not answer in time/ })
   await new Promise(resolve => probe.close(resolve))
 
@@ -150,7 +153,7 @@ t.test('a real server that says no', { skip: postgresIsMissing() ?? false }, asy
     [`${server.connectionString}?sslmode=verify-full`, {}, 'INVALID_CONFIGURATION', /speaks no TLS/],
   ]
   for (const [connectionString, options, code, message] of cases) {
-    const error = await openError({ connectionString, ...options })
+    const error = await openError({ connectionString, connectTimeoutMs: 20_000, ...options })
     t.equal(error.code, code, `${connectionString}: ${error.message}`)
     t.match(error.message, message)
     t.match(error.message, /postgres:\/\/127.0.0.1|postgres store/)

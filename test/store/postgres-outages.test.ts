@@ -6,6 +6,7 @@ import { createConnections } from '../../src/store/postgres/connections.ts'
 import { checkPostgresOptions } from '../../src/store/postgres/postgres-options.ts'
 import { postgresStore } from '../../src/store/postgres/postgres-store.ts'
 import type { SharedStore } from '../../src/store/shared-store.ts'
+import { eventually } from '../node/memory-cluster.ts'
 import { postgresIsMissing, startPostgres } from '../support/postgres-server.ts'
 import { binding, deposit } from './shared-appends.ts'
 
@@ -128,14 +129,20 @@ t.test('outages of connections', { skip }, async t => {
   await t.test('connections that the server ends while nobody uses them are replaced', async t => {
     const store = await open()
     await Promise.all(Array.from({ length: 8 }, () => store.heads()))
-    server.sql(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'glyn-node'`)
+    const pids = server.sql(
+      `select string_agg(pid::text, ',') from pg_stat_activity where application_name = 'glyn-node'`,
+    )
+    const ours = `from pg_stat_activity where pid in (${pids})`
+    server.sql(`select pg_terminate_backend(pid) ${ours}`)
+    // They are told to end, and do a moment later.
+    await eventually(() => server.sql(`select count(*) ${ours}`) === '0', 'the connections are ended')
     await Promise.all(Array.from({ length: 8 }, () => store.heads()))
     t.strictSame(await store.append([deposit('idle', 0, 'c')]), [{ type: 'appended', index: 1 }])
     t.strictSame(await store.sequences([{ type: 'bank_account', id: 'idle' }]), [1])
   })
 
   await t.test('a server that stands still costs a call its deadline, not the process', async t => {
-    const store = await open({ statementTimeoutMs: 300, connectTimeoutMs: 300 })
+    const store = await open({ statementTimeoutMs: 2000, connectTimeoutMs: 2000 })
     server.signal('SIGSTOP')
     const outcomes = await Promise.allSettled([store.append([deposit('still', 0, 'c')]), store.heads()])
     server.signal('SIGCONT')
