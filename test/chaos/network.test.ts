@@ -92,9 +92,11 @@ t.test('faults of the network', { skip }, async t => {
     ])
     a.send(c, 'lost-of-a')
     b.send(c, 'lost-of-b')
-    // Told by way of others: what was sent before has had its turn.
+    // Told by way of others: what each sent before has had its turn.
     a.send(b, 'after-a')
     await b.hears('after-a')
+    b.send(a, 'after-b')
+    await a.hears('after-b')
     await network.cut([{ from: 'a', to: 'c' }])
     b.send(c, 'healed-b')
     await c.hears('healed-b')

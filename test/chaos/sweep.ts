@@ -20,9 +20,7 @@ export async function sweepOldRuns(): Promise<string[]> {
 /** Removes everything whose name begins with the prefix. What is not there is no failure. */
 export async function sweep(prefix: string): Promise<void> {
   for (const namespace of (await namespaces()).filter(name => name.startsWith(prefix))) {
-    for (const pid of (await shell('ip', 'netns', 'pids', namespace)).split('\n').filter(Boolean)) {
-      killAtOnce(Number(pid))
-    }
+    for (const pid of await pidsIn(namespace)) killAtOnce(pid)
     const said = await refusal('ip', 'netns', 'delete', namespace)
     if (said !== null && (await namespaces()).includes(namespace)) throw new Error(said)
   }
@@ -51,6 +49,16 @@ async function namespaces(): Promise<string[]> {
   if ((await refusal('ip', 'netns', 'list')) !== null) return []
   const lines = (await shell('ip', 'netns', 'list')).split('\n')
   return lines.map(line => line.split(' ')[0] ?? '').filter(name => name.startsWith(namePrefix))
+}
+
+async function pidsIn(namespace: string): Promise<number[]> {
+  try {
+    return (await shell('ip', 'netns', 'pids', namespace)).split('\n').filter(Boolean).map(Number)
+  } catch (error) {
+    // Two runs that begin together sweep the same.
+    if ((await namespaces()).includes(namespace)) throw error
+    return []
+  }
 }
 
 const pidIn = (name: string): number => Number.parseInt(name.slice(namePrefix.length), 10)

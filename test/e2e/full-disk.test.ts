@@ -42,7 +42,7 @@ t.test(
       (await client.status()).partitions.filter(({ leader }) => leader === a.ready.peerId).length
     t.ok((await ledByA()) > 0, 'it leads something')
 
-    const ended = new Promise<number | null>(resolve => a.process.once('exit', code => resolve(code)))
+    const ended = new Promise<number | null>(resolve => a.process.once('close', code => resolve(code)))
     const filler = join(disk, 'filler')
     t.throws(() => writeFileSync(filler, Buffer.alloc(64 * 1024 * 1024)), { code: 'ENOSPC' })
     let longestMs = 0

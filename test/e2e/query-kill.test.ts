@@ -88,6 +88,11 @@ t.test(`${kills} kills, each event counted once (GLYN_SEED=${seed})`, async t =>
   isOver = true
   const last = createControlClient({ socketPath: node.ready.control })
   t.teardown(() => last.close())
+  // Who answers has committed what was there before: until then nobody knows of all of it.
+  for (let place = 0; place < accounts; place += 1) {
+    await last.execute('till', `acc-${place}`, { type: 'Pay', data: {} }, { timeoutMs: 60_000 })
+    acknowledged += 1
+  }
   await eventually(async () => {
     const [query] = (await last.status()).queries
     return query?.lag === 0 && query.state === 'running'

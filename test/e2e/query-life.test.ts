@@ -67,10 +67,11 @@ t.test('a query file is dropped in, changed, broken, corrected and deleted while
   ])
   const after = await runJson(['query', 'count', 'sum', '--after', token, ...target])
   t.strictSame(after, { sum: 100 }, 'the old one goes on')
-  t.match(
-    (await run(['status', ...target])).stdout,
-    /problem: query count: its new version does not get further: .*syntax error/,
-  )
+  // Not while it is tried again.
+  await eventually(async () => {
+    const { stdout } = await run(['status', ...target])
+    return /problem: query count: its new version does not get further: .*syntax error/.test(stdout)
+  }, 'so does status')
 
   writeFileSync(join(folder, 'count.ts'), count(1))
   await eventually(async () => (await sum()) === 10, 'corrected, it takes over')
@@ -110,6 +111,10 @@ t.test('a node with a thread inside of a SQL statement without end can be stoppe
     `export default { name: 'endless', handle() {}, answer: { ever: db => db.prepare('${endless}').get() } }`,
   )
   const node = await place.start('node', ['--config', config, '--partitions', '1'])
+  await eventually(
+    async () => (await ask<Query[]>(['queries', '--data-dir', node.dataDir]))[0]?.state === 'running',
+    'the thread is there',
+  )
   const asked = await run(['query', 'endless', 'ever', '--timeout', '2s', '--data-dir', node.dataDir])
   t.match(asked.stderr, /did not answer ever within 2000 ms/)
   await node.kill('SIGTERM')

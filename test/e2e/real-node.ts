@@ -102,15 +102,17 @@ export function createWorkplace(): Workplace {
 
 async function startNode(dataDir: string, name: string, args: readonly string[]): Promise<RealNode> {
   let log = ''
-  const launch = async (): Promise<{ child: ChildProcess; ready: Ready }> => {
+  const launch = async (): Promise<{ child: ChildProcess; closed: Promise<number | null>; ready: Ready }> => {
     const all = ['start', '--topic', 'bank_events', '--json', '--data-dir', dataDir, '--name', name, ...args]
     const child = spawn(...plainly(process.execPath, [executable, ...all]), {
       cwd: repository,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     child.stderr?.on('data', chunk => (log += String(chunk)))
+    // And not its exit: its last words may come after that.
+    const closed = new Promise<number | null>(resolve => child.once('close', code => resolve(code)))
     const ready = await readyLine(child, () => log)
-    return { child, ready }
+    return { child, closed, ready }
   }
   let current = await launch()
   return {
@@ -122,7 +124,11 @@ async function startNode(dataDir: string, name: string, args: readonly string[])
       return current.child
     },
     log: () => log,
-    kill: signal => end(current.child, signal),
+    kill(signal) {
+      const { child, closed } = current
+      child.kill(signal)
+      return closed
+    },
     async restart() {
       current = await launch()
     },
@@ -135,7 +141,7 @@ function readyLine(child: ChildProcess, log: () => string): Promise<Ready> {
       child.kill('SIGKILL')
       reject(new Error(`the node was not ready in ${startTimeoutMs} ms:\n${log()}`))
     }, startTimeoutMs)
-    child.once('exit', code => {
+    child.once('close', code => {
       clearTimeout(timer)
       reject(new Error(`the node ended with ${code} before it was ready:\n${log()}`))
     })
@@ -144,14 +150,6 @@ function readyLine(child: ChildProcess, log: () => string): Promise<Ready> {
       clearTimeout(timer)
       resolve(JSON.parse(line) as Ready)
     })
-  })
-}
-
-function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child.exitCode)
-  return new Promise(resolve => {
-    child.once('exit', code => resolve(code))
-    child.kill(signal)
   })
 }
 

@@ -1,6 +1,6 @@
 // Statistics: of the node as a whole, and of one aggregate.
 import t from 'tap'
-import { balance, bankAccount, deposit, open, startBank, withdraw } from './bank-node.ts'
+import { balance, bankAccount, deposit, eventually, open, startBank, withdraw } from './bank-node.ts'
 
 t.test('system statistics count what is stored and what was asked', async t => {
   const node = await startBank(t, { queries: [balance], name: 'one' })
@@ -13,6 +13,10 @@ t.test('system statistics count what is stored and what was asked', async t => {
   await t.rejects(node.execute('bank_account', 'acc-2', { type: 'Nothing', data: {} }))
   const after = paid.type === 'accepted' ? paid.token : ''
   await node.query(balance, 'total', {}, { after })
+  await eventually(
+    async () => (await node.systemStats()).queries.running === 1,
+    'the query has seen what came later, too',
+  )
   t.match(await node.systemStats(), {
     node: { name: 'one', peerId: node.peerId },
     store: {

@@ -1,5 +1,6 @@
 // `subscribers`: which nodes run which queries.
 import t from 'tap'
+import type { NodeSubscribers } from '../../src/node/node-api.ts'
 import { balance, eventually, recorder, startBank } from './bank-node.ts'
 
 t.test('every node with every query of it, and how far each is', async t => {
@@ -15,11 +16,11 @@ t.test('every node with every query of it, and how far each is', async t => {
     ['b', ['balance', 'query']],
   ]
   for (const node of [first, second]) {
+    let found: readonly NodeSubscribers[] = []
     await eventually(async () => {
-      const nodes = await node.subscribers()
-      return nodes.length === 2 && nodes.every(({ state }) => state === 'known')
+      found = await node.subscribers()
+      return found.length === 2 && found.every(({ state }) => state === 'known')
     }, 'both are known')
-    const found = await node.subscribers()
     t.strictSame(
       found.map(({ name, queries }) => [name, queries.map(one => one.name)]),
       wanted,

@@ -1,5 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
+// Loaded before the plugins, whose imports have a deadline.
+import '../../src/index.ts'
 import { loadAggregates } from '../../src/plugin/load-aggregates.ts'
 
 const aggregate = (type: string): string => `
