@@ -181,7 +181,9 @@ export function createControllerLog(init: ControllerLogInit): ControllerLog {
         return
       } catch (error) {
         if (!(error instanceof GlynError) || !error.retryable) throw error
-        last = error
+        // An attempt that the deadline cut off says less than the one before it.
+        const isCutOff = clock.now() >= deadline && hasCode(error, 'TIMEOUT')
+        if (last === undefined || !isCutOff) last = error
       }
       await new Promise<void>(resolve => clock.after(retryMs, resolve))
     }

@@ -1,4 +1,5 @@
 // What `placement` says: how replicas and leaderships are spread over the nodes, whether that is as wanted, and what moves.
+import { placementChanges } from '../cluster/wanted-placement.ts'
 import { controllerPartition } from '../core/partition-of.ts'
 import { peerIdOf } from '../core/replica-id.ts'
 import type { PlacementStatus } from './node-api.ts'
@@ -27,7 +28,9 @@ export function placementStatus(sources: StatusSources): PlacementStatus {
     }))
   const moves = movesOf(sources)
   const isLedAsWanted = nodes.every(({ leads, wantedLeads }) => leads === wantedLeads)
-  return { partitions, nodes, moves, asWanted: moves.length === 0 && isLedAsWanted }
+  // A node that has just joined calls for places that nobody has written down yet.
+  const isPlanned = Object.keys(placementChanges(sources.state)).length === 0
+  return { partitions, nodes, moves, asWanted: isPlanned && moves.length === 0 && isLedAsWanted }
 }
 
 /** What has to happen until every data partition has the replicas that the controller wants. */

@@ -28,7 +28,10 @@ export interface ReactionStatus {
   readonly name: string
   readonly kind: 'handler' | 'process'
   readonly file: string | null
-  /** `retrying`: something failed and is tried again, see `lastError`. `stopped`: on some partition, as its `onError` says. */
+  /**
+   * `loading`: its file, or how far it was on some partition. `retrying`: something failed and is tried again, see `lastError`.
+   * `stopped`: on some partition, as its `onError` says.
+   */
   readonly state: 'loading' | 'running' | 'retrying' | 'stopped' | 'failed'
   /** Partitions that this node leads, and so runs it for. */
   readonly partitions: number
@@ -163,13 +166,16 @@ export function createReactions(init: ReactionsInit): Reactions {
         return status === undefined ? [] : [status]
       }),
     )
+    // Until then nobody knows where it was, nor how far behind that is.
+    const hasBegun = statuses.length === here.length * keys.length
+    const worst = worstOf(statuses)
     const lagOf = (partition: PartitionReactions): number =>
       Math.max(0, ...keys.map(key => partition.lag(key)))
     const timersOf = (partition: PartitionReactions): number =>
       facts.kind === 'process' ? partition.timers(facts.name) : 0
     return {
       ...facts,
-      state: own.state === 'running' ? worstOf(statuses) : own.state,
+      state: own.state !== 'running' ? own.state : worst === 'running' && !hasBegun ? 'loading' : worst,
       partitions: here.length,
       lag: here.reduce((sum, partition) => sum + lagOf(partition), 0),
       timers: here.reduce((sum, partition) => sum + timersOf(partition), 0),

@@ -87,7 +87,8 @@ function formatSpread(io: Io, { nodes }: PlacementStatus): string {
 function formatMoves(io: Io, { moves, asWanted }: PlacementStatus): string {
   const paint = createPaint(io, io.stdout)
   if (asWanted) return `${paint('green', 'Everything is where it belongs.')}\n`
-  if (moves.length === 0) return 'Replicas are where they belong; leaderships go to their preferred nodes.\n'
+  if (moves.length === 0)
+    return 'Nothing moves; leaderships go to their preferred nodes, or places are being planned.\n'
   const lines = moves
     .slice(0, movesShownMax)
     .map(({ partition, name, from, to }) => `  partition ${partition} on ${name}: ${from} → ${to}\n`)
