@@ -6,7 +6,7 @@ import { type DoctorCheck, notOk, ok } from '../node/doctor-check.ts'
 import type { Io } from './io.ts'
 import { nodeSettingNames } from './node-setting-names.ts'
 import { loadSettings } from './settings.ts'
-import { sourcesOf } from './target.ts'
+import { sourcesOf } from './sources-of.ts'
 
 interface Complaint {
   readonly key: string

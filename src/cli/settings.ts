@@ -1,12 +1,14 @@
 // Settings: flags, then GLYN_* in the environment, then glyn.yaml, then defaults. One name everywhere.
 import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
-import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { GlynError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { findNearest } from './suggest.ts'
+
+const require = createRequire(import.meta.url)
 
 interface Setting {
   readonly schema: z.ZodType
@@ -207,7 +209,9 @@ function readFileSettings(directory: string | null, complaints: Complaint[]): Re
   }
   let content: unknown
   try {
-    content = parseYaml(readFileSync(path, 'utf8')) ?? {}
+    // Loaded where there is such a file: most commands have none, and are over soon.
+    const { parse } = require('yaml') as typeof import('yaml')
+    content = parse(readFileSync(path, 'utf8')) ?? {}
   } catch (cause) {
     complain('glyn.yaml', (cause as Error).message, 'a YAML file with one setting per line')
     return {}

@@ -1,5 +1,4 @@
 // Which node a command talks to: the one of --data-dir through its socket, --url, or --peer.
-import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { GlynError } from '../core/errors.ts'
@@ -7,7 +6,9 @@ import { type ControlClient, createControlClient } from '../http/control-client.
 import { controlSocketName } from '../http/control-socket.ts'
 import type { PeerClient } from '../node/peer-client.ts'
 import type { Io } from './io.ts'
-import { loadSettings, type Sources } from './settings.ts'
+import { readSecret, readToken } from './secret-files.ts'
+import { loadSettings } from './settings.ts'
+import { sourcesOf } from './sources-of.ts'
 import { createStderrLog } from './stderr-log.ts'
 
 export interface TargetFlags {
@@ -108,31 +109,6 @@ export async function openPeer(io: Io, flags: TargetFlags): Promise<PeerClient |
   return await createPeerClient({ peer, scope, log, ...(secret === undefined ? {} : { secret }) })
 }
 
-/** GLYN_HTTP_TOKEN, or the first line of the file; undefined without either. */
-export async function readToken(io: Io, file: string | undefined): Promise<string | undefined> {
-  const fromEnv = io.env['GLYN_HTTP_TOKEN']
-  if (file === undefined) return fromEnv === undefined || fromEnv === '' ? undefined : fromEnv
-  const token = (await readSettingFile(io, 'http-token-file', file)).toString('utf8').trim()
-  if (token !== '' && !/\s/.test(token)) return token
-  throw new GlynError(
-    'INVALID_CONFIGURATION',
-    `http-token-file ${file} holds no token; allowed: one line without blanks`,
-  )
-}
-
-export async function readSecret(io: Io, file: string | undefined): Promise<Uint8Array | undefined> {
-  return file === undefined ? undefined : await readSettingFile(io, 'secret-file', file)
-}
-
-/** Flags by their long names, as settings want them. */
-export function sourcesOf(io: Io, flags: object): Sources {
-  const byName = Object.entries(flags).map(([key, value]): [string, unknown] => [
-    key.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`),
-    value,
-  ])
-  return { flags: Object.fromEntries(byName), env: io.env, cwd: io.cwd }
-}
-
 function findTargets(io: Io, flags: TargetFlags) {
   const given = sourcesOf(io, { ...flags, dataDir: undefined, url: undefined })
   const { settings } = loadSettings(['data-dir', 'url', 'http-token-file'], given)
@@ -143,16 +119,4 @@ function findTargets(io: Io, flags: TargetFlags) {
   }
   if (settings.url !== undefined) return { dataDirectories: [], urls: [settings.url], tokenFile }
   return { dataDirectories: [settings['data-dir']], urls: [], tokenFile }
-}
-
-async function readSettingFile(io: Io, key: string, file: string): Promise<Buffer> {
-  try {
-    return await readFile(resolve(io.cwd, file))
-  } catch (cause) {
-    throw new GlynError(
-      'INVALID_CONFIGURATION',
-      `${key} ${file} cannot be read: ${(cause as Error).message}`,
-      { cause },
-    )
-  }
 }

@@ -143,6 +143,11 @@ interface Access {
   readonly token?: string
 }
 
+/** Routes check what comes in themselves. Compilers of JSON schemas would be loaded with every node, for nothing. */
+function noSchemas(): never {
+  throw new GlynError('INTERNAL', 'a route of the HTTP API has a schema; allowed: checks of its own')
+}
+
 function createApp(context: ServerContext, access: Access): FastifyInstance {
   const app = fastify({
     bodyLimit: bodyBytesMax,
@@ -150,6 +155,7 @@ function createApp(context: ServerContext, access: Access): FastifyInstance {
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: parameterCharactersMax },
     http: { headersTimeout: headersMsMax },
+    schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
   })
   app.setErrorHandler((error, request, reply) => {
     const known = toKnownError(error)

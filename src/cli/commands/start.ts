@@ -10,9 +10,10 @@ import type { NodeOptions } from '../../node/node-options.ts'
 import { guardProcess } from '../guard-process.ts'
 import { type CommandContext, createPaint, type Io, writeJson, writeLine } from '../io.ts'
 import { nodeSettingNames } from '../node-setting-names.ts'
+import { readSecret, readToken } from '../secret-files.ts'
 import { type LoadedSettings, loadSettings } from '../settings.ts'
+import { sourcesOf } from '../sources-of.ts'
 import { createStderrLog } from '../stderr-log.ts'
-import { readSecret, readToken, sourcesOf } from '../target.ts'
 
 const examples = `
 Examples:
