@@ -6,7 +6,7 @@ import type { Outcome } from '../../src/core/outcome.ts'
 import { type ControlClient, createControlClient } from '../../src/http/control-client.ts'
 import type { Explanation } from '../../src/node/explanation.ts'
 import type { NodeStatus } from '../../src/node/node-api.ts'
-import { createWorkplace, eventually, type RealNode, run, runJson, settled } from './real-node.ts'
+import { askInWords, createWorkplace, eventually, type RealNode, run, runJson, settled } from './real-node.ts'
 
 t.setTimeout(300_000)
 const place = createWorkplace()
@@ -49,14 +49,14 @@ t.test('explain, on any node, says where an aggregate lives, why, and how far al
     { name: /^[abc]$/, reason: /^elected in term \d+: / },
   )
   await eventually(async () => {
-    const { stdout } = await run(['explain', 'bank_account', 'acc-1', ...at(b)])
+    const stdout = await askInWords(['explain', 'bank_account', 'acc-1', ...at(b)])
     const wanted =
       /^bank_account\/acc-1\npartition +\d of 4[\s\S]*leader, voter +1 [\s\S]*No problems with this partition/
     if (!wanted.test(stdout)) throw new Error(stdout)
     return true
   }, 'explain says so in words')
   await eventually(async () => {
-    const { stdout } = await run(['placement', ...at(b)])
+    const stdout = await askInWords(['placement', ...at(b)])
     // It may lead all four, or none.
     if (/a +█*▒* +replicas 4, leaderships \d[\s\S]*Everything is where it belongs/.test(stdout)) return true
     throw new Error(stdout)

@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { ask, createWorkplace, eventually, repository, run, runJson } from './real-node.ts'
+import { ask, askInWords, createWorkplace, eventually, repository, run, runJson } from './real-node.ts'
 
 t.setTimeout(600_000)
 
@@ -69,7 +69,7 @@ t.test('a query file is dropped in, changed, broken, corrected and deleted while
   t.strictSame(after, { sum: 100 }, 'the old one goes on')
   // Not while it is tried again.
   await eventually(async () => {
-    const { stdout } = await run(['status', ...target])
+    const stdout = await askInWords(['status', ...target])
     return /problem: query count: its new version does not get further: .*syntax error/.test(stdout)
   }, 'so does status')
 

@@ -53,10 +53,14 @@ export async function runJson<T>(args: readonly string[]): Promise<T> {
  * The same with the command line in this process, for what is asked again and again: a process of its own is half a second
  * of a core, most of what a test of real nodes took.
  */
-export async function ask<T>(args: readonly string[]): Promise<T> {
-  const { code, out, err } = await runCli(repository, [...args, '--json'])
+export const ask = async <T>(args: readonly string[]): Promise<T> =>
+  JSON.parse(await askInWords([...args, '--json'])) as T
+
+/** What people read. Throws it when the command does not end with 0. */
+export async function askInWords(args: readonly string[]): Promise<string> {
+  const { code, out, err } = await runCli(repository, args)
   if (code !== 0) throw new Error(`glyn-node ${args.join(' ')} ended with ${code}: ${err}${out}`)
-  return JSON.parse(out) as T
+  return out
 }
 
 export interface Ready {
