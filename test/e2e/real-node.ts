@@ -11,6 +11,8 @@ const executable = new URL('../../bin/glyn-node.js', import.meta.url).pathname
 export const repository = new URL('../..', import.meta.url).pathname
 const startTimeoutMs = 120_000
 const runTimeoutMs = 120_000
+/** A status of 32 partitions costs the node some milliseconds, which it has better uses for. */
+const pollMs = 200
 
 export interface Run {
   readonly code: number | null
@@ -172,7 +174,7 @@ export async function eventually(
       last = error
     }
     if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause: last })
-    await new Promise(resolve => setTimeout(resolve, 100))
+    await new Promise(resolve => setTimeout(resolve, pollMs))
   }
 }
 

@@ -1,6 +1,8 @@
 // What `status`, `placement` and `explain` say, from views made up: every degradation has its line and its next step.
 import t from 'tap'
 import type { ClusterNode, ClusterState } from '../../src/cluster/cluster-state.ts'
+import { placementChanges } from '../../src/cluster/wanted-placement.ts'
+import type { Placement } from '../../src/core/placement.ts'
 import { explanationOf, type PartitionView } from '../../src/node/explain.ts'
 import { missingReplicas } from '../../src/node/missing-replicas.ts'
 import type { StatusSources } from '../../src/node/node-status.ts'
@@ -219,11 +221,16 @@ for (const [what, given, ...expected] of cases) {
 }
 
 t.test('placement: spread, what is wanted, and what moves', async t => {
-  t.match(placementStatus(sources()), {
-    moves: [],
-    asWanted: true,
-    nodes: [{ leads: 2, wantedLeads: 2, wantedReplicas: 2 }],
-  })
+  const nodes = [node('a'), node('b'), node('c')]
+  const wanted = new Map(Object.entries(placementChanges(stateOf(nodes, ['', '']))).map(planned))
+  const state = { ...stateOf(nodes, ['', '']), wanted }
+  const [first, second] = [1, 2].map(partition => wanted.get(partition)?.voters[0]?.slice(-1) ?? '')
+  const leaders = { 1: first ?? '', 2: second ?? '' }
+  t.match(placementStatus(sources({ state, leaders })), { moves: [], asWanted: true })
+  const joined = { ...state, nodes: new Map([...state.nodes, ['peer-d', node('d')]]) }
+  const before = placementStatus(sources({ state: joined, leaders }))
+  t.match(before, { moves: [], asWanted: false }, 'nobody has planned for d yet')
+  t.match(placementStatus(sources()), { moves: [], nodes: [{ leads: 2, wantedLeads: 2, wantedReplicas: 2 }] })
   const moving = sources({ state: stateOf([node('a'), node('b'), node('c'), node('d')], ['bad', 'abc']) })
   t.match(placementStatus(moving), {
     asWanted: false,
@@ -235,6 +242,11 @@ t.test('placement: spread, what is wanted, and what moves', async t => {
   const elsewhere = sources({ leaders: { 1: 'b' } })
   t.match(placementStatus(elsewhere), { asWanted: false, moves: [] }, 'leaderships count too')
 })
+
+const planned = ([partition, placement]: [string, Placement]): [number, Placement] => [
+  Number(partition),
+  placement,
+]
 
 const noPending = { count: 0, oldest: [], reads: 0 }
 const view = (name: string, partial: Partial<PartitionView>): PartitionView => ({
