@@ -85,7 +85,8 @@ function createGroupCommit(database: Database.Database, accounts: number): (size
   for (const [partition] of written) writeRow.run(partition, 0, 0, 0)
   return size => {
     append.immediate(size)
-    fold.keepUp(() => false)
+    // The next group is there already.
+    fold.keepUp(() => true)
   }
 }
 

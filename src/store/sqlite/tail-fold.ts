@@ -19,12 +19,14 @@ const pace = 1.4
  */
 const sliceRowsMax = 512
 const sliceBytesMax = 512 * 1024
+/** In a gap between two commits slices are shorter, because the next commit comes while one is written: it waits a third less. */
+const gapRowsMax = 128
 /** So many leave the tail in one transaction. */
 const purgeRowsMax = 2048
 /** What it costs, as a share of what folding them costs. */
 const purgeShare = 1 / 8
 /** So many a commit that waits already does not wait for. */
-const slicesPutOffMax = 4
+const rowsPutOffMax = 4 * sliceRowsMax
 
 export interface TailFold {
   /** Says that these were appended. */
@@ -98,8 +100,8 @@ export function createTailFold(components: {
   })
 
   /** One transaction of the round. */
-  function step({ through, partitions: left }: NonNullable<typeof round>): void {
-    const slice = takeSlice(left, through)
+  function step({ through, partitions: left }: NonNullable<typeof round>, rowsMax: number): void {
+    const slice = takeSlice(left, through, rowsMax)
     if (slice.length === 0) {
       const upTo = Math.min(through, (readFirstId.get() ?? through) - 1 + purgeRowsMax)
       purge.immediate(upTo)
@@ -121,11 +123,11 @@ export function createTailFold(components: {
   }
 
   /** Whole entries, at least one if there is any, of as many partitions as it takes. Those without any are `left` no more. */
-  function takeSlice(left: number[], through: number): readonly Share[] {
+  function takeSlice(left: number[], through: number, rowsMax: number): readonly Share[] {
     const slice: Share[] = []
     let rows = 0
     let bytes = 0
-    const isFull = (): boolean => rows >= sliceRowsMax || bytes >= sliceBytesMax
+    const isFull = (): boolean => rows >= rowsMax || bytes >= sliceBytesMax
     for (let partition = left.at(-1); partition !== undefined && !isFull(); partition = left.at(-1)) {
       const written = partitions.get(partition)
       const entries: TailEntry[] = []
@@ -151,8 +153,8 @@ export function createTailFold(components: {
     database.exec('pragma synchronous = full')
   }
 
-  const isDue = (slices: number): boolean =>
-    owedRows >= slices * sliceRowsMax || owedBytes >= slices * sliceBytesMax
+  const isDue = (rows: number): boolean =>
+    owedRows >= rows || owedBytes >= (rows / sliceRowsMax) * sliceBytesMax
 
   return {
     appended(amount) {
@@ -164,15 +166,19 @@ export function createTailFold(components: {
     },
     keepUp(isBusy) {
       if (round === null && (rows >= roundRowsMin || bytes >= roundBytesMin)) begin()
-      if (round === null || !isDue(1)) return
+      if (round === null || !isDue(gapRowsMax)) return
       unsynced(() => {
-        while (round !== null && isDue(isBusy() ? slicesPutOffMax : 1)) step(round)
+        while (round !== null) {
+          const isWaitedFor = isBusy()
+          if (!isDue(isWaitedFor ? rowsPutOffMax : gapRowsMax)) return
+          step(round, isWaitedFor ? sliceRowsMax : gapRowsMax)
+        }
       })
     },
     foldOn(rowsMin) {
       if (round === null && (rows < rowsMin || !begin())) return false
       unsynced(() => {
-        if (round !== null) step(round)
+        if (round !== null) step(round, sliceRowsMax)
       })
       return true
     },
