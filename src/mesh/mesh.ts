@@ -59,6 +59,8 @@ export interface Mesh {
   /** Resolves with the number of peers it was sent to. Throws MESSAGE_TOO_LARGE. */
   publish(topic: string, data: Uint8Array): Promise<{ readonly recipients: number }>
   subscribe(topic: string, handler: TopicHandler): void
+  /** Whether anybody connected has said that it listens. Without one, a message would be signed for nobody. */
+  hasSubscribers(topic: string): boolean
 
   setRecordRules(rules: RecordRules): void
   /** Resolves with the number of other peers that stored it; 0 means that nobody did. */

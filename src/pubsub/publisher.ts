@@ -90,6 +90,8 @@ export function createPublisher(init: PublisherInit): Publisher {
     lastFlushAt = now
     const ranges = waiting
     waiting = new Map()
+    // Who comes later asks for heads, and fetches.
+    if (messages.length === 0 && !mesh.hasSubscribers(init.topic)) return
     const heads = [...ranges].map(([partition, { to, term }]) => ({ partition, term, index: to }))
     const groups: PartitionEntries[] = []
     for (const [partition, { from, to }] of ranges) {

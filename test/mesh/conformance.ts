@@ -210,6 +210,8 @@ export function meshConformance(t: Test, harness: MeshHarness): void {
     }
     for (const mesh of meshes) mesh.setMembers(meshes.map(asMember))
     const [a, b, c] = meshes as [Mesh, Mesh, Mesh]
+    await until('a knows that others listen', () => a.hasSubscribers('money'))
+    t.notOk(a.hasSubscribers('nothing'), 'of a topic that nobody listens to, nobody does')
     let recipients = 0
     // A subscription needs a moment after the connection.
     for (let n = 0; recipients < 2; n += 1) {

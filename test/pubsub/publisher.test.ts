@@ -16,6 +16,10 @@ interface Setting {
   readonly publisher: Publisher
   /** What another peer heard, with its size. */
   readonly heard: { readonly message: TopicMessage; readonly bytes: number }[]
+  /** How often entries were read. */
+  reads(): number
+  /** Breaks the connection to the other peer, or makes it again. */
+  setConnected(isConnected: boolean): Promise<void>
 }
 
 async function setting(entryOf: (index: number) => Entry = entryAt): Promise<Setting> {
@@ -31,6 +35,12 @@ async function setting(entryOf: (index: number) => Entry = entryAt): Promise<Set
   await Promise.all([mesh.start(), other.start()])
   mesh.setMembers([{ peerId: 'b', addresses: ['/memory/b'] }])
   await clock.advance(1)
+  let reads = 0
+  const setConnected = async (isConnected: boolean): Promise<void> => {
+    if (isConnected) network.heal('a', 'b')
+    else network.cut('a', 'b')
+    await clock.advance(60_000)
+  }
   const publisher = createPublisher({
     mesh,
     clock,
@@ -38,6 +48,7 @@ async function setting(entryOf: (index: number) => Entry = entryAt): Promise<Set
     topic,
     clusterId: () => 'c1',
     entries(_, { from, to, bytesMax }) {
+      reads += 1
       const entries: Entry[] = []
       let bytes = 0
       for (let index = from; index <= to; index += 1) {
@@ -49,7 +60,7 @@ async function setting(entryOf: (index: number) => Entry = entryAt): Promise<Set
       return entries
     },
   })
-  return { clock, publisher, heard }
+  return { clock, publisher, heard, reads: () => reads, setConnected }
 }
 
 const indexesOf = (message: TopicMessage | undefined): string =>
@@ -73,6 +84,21 @@ t.test('an idle node tells at once', async t => {
   t.equal(heard[0]?.message.clusterId, 'c1')
   t.equal(indexesOf(heard[0]?.message), '3:5+6')
 })
+
+t.test(
+  'a node that nobody listens to reads and signs nothing; from then on that somebody does, all is told',
+  async t => {
+    const { clock, publisher, heard, reads, setConnected } = await setting()
+    await setConnected(false)
+    publisher.committed(1, { from: 1, to: 1, term: 1 })
+    await clock.advance(1000)
+    t.same([heard.length, reads()], [0, 0])
+    await setConnected(true)
+    publisher.committed(1, { from: 2, to: 2, term: 1 })
+    await clock.advance(6)
+    t.equal(indexesOf(heard[0]?.message), '1:2')
+  },
+)
 
 t.test('all partitions and all commits of a flush travel in one message', async t => {
   const { clock, publisher, heard } = await setting()

@@ -7,7 +7,7 @@ import { type Mesh, meshNames, type TopicHandler } from '../mesh.ts'
 import { checkGossipSize } from '../size-checks.ts'
 import type { Libp2pNode } from './libp2p-node.ts'
 
-export interface Gossip extends Pick<Mesh, 'publish' | 'subscribe'> {
+export interface Gossip extends Pick<Mesh, 'publish' | 'subscribe' | 'hasSubscribers'> {
   start(): void
   /**
    * To be called when a peer is connected, and to repair: opens a stream to it unless one is open. gossipsub itself
@@ -83,6 +83,7 @@ export function createGossip({ libp2p, scope, mode, isAllowed }: GossipInit): Go
       pubsub.topicValidators.set(name, (_, message) => validate(handler, message))
       if (isStarted) pubsub.subscribe(name)
     },
+    hasSubscribers: topic => pubsub.getSubscribers(meshNames.topic(scope, topic)).length > 0,
     meet: peerId => {
       if (streamsOutbound.get(peerId)?.rawStream.status === 'open') return
       streamsOutbound.delete(peerId)

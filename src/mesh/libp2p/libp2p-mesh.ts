@@ -208,6 +208,7 @@ export async function createLibp2pMesh(init: Libp2pMeshInit): Promise<Libp2pMesh
 
     publish: gossip.publish,
     subscribe: gossip.subscribe,
+    hasSubscribers: gossip.hasSubscribers,
 
     setRecordRules: rules.set,
     putRecord: async (key, value, { signal }) => ({

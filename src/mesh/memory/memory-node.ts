@@ -188,6 +188,7 @@ export function createMemoryNode(init: MemoryNodeInit): MemoryNode {
       }
       topics.set(topic, handler)
     },
+    hasSubscribers: topic => [...connections.keys()].some(peer => network.find(peer)?.isSubscribed(topic)),
 
     setRecordRules: rules.set,
     putRecord: async (key, value, { signal }) => {
